@@ -1,0 +1,118 @@
+"""The one entrance to attention: what it means stands here, who computes it is chosen here."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import Literal, Protocol, cast, get_args
+
+import torch
+from torch import Tensor
+
+from bigbird.attention.pattern import BlockPattern
+from bigbird.errors import BackendUnavailable, ShapeError
+
+Backend = Literal["auto", "gathered", "reference"]
+
+_MODULES = {"gathered": "bigbird.attention.gathered", "reference": "bigbird.attention.reference"}
+_AUTO_ORDER = ("gathered",)  # fastest first
+
+
+class _Implementation(Protocol):
+    def why_not(self, q: Tensor, pattern: BlockPattern, /) -> str | None: ...
+
+    def forward(
+        self, q: Tensor, k: Tensor, v: Tensor, *, pattern: BlockPattern, key_mask: Tensor | None, scale: float
+    ) -> Tensor: ...
+
+
+def block_sparse_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    pattern: BlockPattern,
+    key_mask: Tensor | None = None,
+    scale: float | None = None,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Softmax attention in which each block of queries sees only the key blocks its pattern lists.
+
+        out[i] = sum over visible keys j of  w[i, j] * v[j],   w[i, j] ~ count[i, j] * exp(scale * q[i] . k[j])
+
+    q                [batch, heads, query_length, head_dim], any floating type
+    k, v             [batch, heads, key_length, head_dim], the type and device of q
+    pattern          for ceil(query_length / block_size) query blocks and as many key blocks as the keys fill; the last
+                     block may be partly empty. The same for every example; documents of different lengths are packed
+                     into one row (`pack_patterns`).
+    key_mask         [batch, key_length] bool, True = real. What stands at a masked key or value, NaN included, never
+                     reaches the result or a gradient.
+    scale            what q . k is multiplied by; 1 / sqrt(head_dim) unless given
+    backend          who computes: "reference" (dense, the specification), "gathered" (PyTorch on any device, memory
+                     linear in length) or "auto". A backend asked for by name never hands over to another.
+    Returns          [batch, heads, query_length, head_dim]; exactly 0 for a query that sees no key
+
+    Cost: O(pairs * block_size**2 * head_dim) time, O(length * head_dim) memory, forward and backward, except for the
+    reference. There is no second derivative and no dropout on the weights.   (Zaheer et al. 2020, section 2)
+    """
+    _check(q, k, v, pattern, key_mask)
+    implementation = _choose(q, pattern, backend)
+    scale = q.shape[3] ** -0.5 if scale is None else scale
+    return implementation.forward(q, k, v, pattern=pattern, key_mask=key_mask, scale=scale)
+
+
+def backend_report(q: Tensor, pattern: BlockPattern) -> Iterator[tuple[str, str | None]]:
+    """Every backend with the reason why it cannot serve the call, or None; in the order "auto" tries them."""
+    for name in sorted(_MODULES, key=lambda name: (name not in _AUTO_ORDER, name)):
+        yield name, _load(name).why_not(q, pattern)
+
+
+def _choose(q: Tensor, pattern: BlockPattern, backend: Backend) -> _Implementation:
+    if backend not in get_args(Backend):
+        raise ShapeError(f"backend must be one of {', '.join(get_args(Backend))}, got {backend!r}")
+    for name in _AUTO_ORDER if backend == "auto" else (backend,):
+        implementation = _load(name)
+        reason = implementation.why_not(q, pattern)
+        if reason is None:
+            return implementation
+    raise BackendUnavailable(f"attention backend {backend!r} cannot serve this call: {reason}")
+
+
+def _load(name: str) -> _Implementation:
+    return cast(_Implementation, importlib.import_module(_MODULES[name]))
+
+
+def _check(q: Tensor, k: Tensor, v: Tensor, pattern: BlockPattern, key_mask: Tensor | None) -> None:
+    if q.ndim != 4 or k.ndim != 4 or v.shape != k.shape or q.shape[:2] != k.shape[:2] or q.shape[3] != k.shape[3]:
+        raise ShapeError(
+            f"q must be [batch, heads, query_length, head_dim] and k, v [batch, heads, key_length, head_dim], "
+            f"got q {list(q.shape)}, k {list(k.shape)}, v {list(v.shape)}"
+        )
+    if not q.is_floating_point() or not q.dtype == k.dtype == v.dtype:
+        raise ShapeError(f"q, k and v must share one floating type, got {q.dtype}, {k.dtype} and {v.dtype}")
+    if not q.device == k.device == v.device == pattern.device:
+        raise ShapeError(
+            f"q, k, v and the pattern must lie on one device, got {q.device}, {k.device}, {v.device} and "
+            f"{pattern.device}. Move the pattern with pattern.to(q.device)."
+        )
+    if q.shape[1] != pattern.num_heads:
+        raise ShapeError(f"the pattern is for {pattern.num_heads} heads, q has {q.shape[1]}")
+    _check_length("query", q.shape[2], pattern.num_query_blocks, pattern.block_size)
+    _check_length("key", k.shape[2], pattern.num_key_blocks, pattern.block_size)
+    if key_mask is not None and (
+        key_mask.shape != (k.shape[0], k.shape[2]) or key_mask.dtype != torch.bool or key_mask.device != k.device
+    ):
+        raise ShapeError(
+            f"key_mask must be bool [batch, key_length] = {[k.shape[0], k.shape[2]]} on {k.device}, True = real, "
+            f"got {key_mask.dtype} {list(key_mask.shape)} on {key_mask.device}"
+        )
+
+
+def _check_length(side: str, length: int, num_blocks: int, block_size: int) -> None:
+    if length < 1:
+        raise ShapeError(f"{side}_length must be at least 1, got {length}")
+    if -(-length // block_size) != num_blocks:
+        raise ShapeError(
+            f"{side}_length {length} fills {-(-length // block_size)} blocks of {block_size}, but the pattern is for "
+            f"{num_blocks}. Build it with num_blocks={-(-length // block_size)}, or pad and mask the {side}s."
+        )

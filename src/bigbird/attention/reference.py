@@ -1,0 +1,27 @@
+"""The specification: dense softmax attention over the visible keys. Slow, quadratic, made to be read."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from bigbird.attention.pattern import BlockPattern
+
+
+def why_not(_q: Tensor, _pattern: BlockPattern, /) -> str | None:
+    """Nothing stands against it."""
+    return None
+
+
+def forward(q: Tensor, k: Tensor, v: Tensor, *, pattern: BlockPattern, key_mask: Tensor | None, scale: float) -> Tensor:
+    """See `api.block_sparse_attention`."""
+    query_length, key_length = q.shape[2], k.shape[2]
+    counts = pattern.counts().repeat_interleave(pattern.block_size, 1).repeat_interleave(pattern.block_size, 2)
+    counts = counts[:, :query_length, :key_length].expand(len(q), -1, -1, -1)
+    if key_mask is not None:
+        hidden = ~key_mask[:, None, :, None]
+        k, v = k.masked_fill(hidden, 0), v.masked_fill(hidden, 0)  # 0 * NaN would be NaN
+        counts = counts.masked_fill(hidden.transpose(2, 3), 0)
+    scores = (q * scale) @ k.transpose(2, 3) + counts.to(q.dtype).log()  # log 0 = -inf hides, log 2 counts twice
+    seen = (counts > 0).any(3, keepdim=True)
+    weights = scores.masked_fill(~seen, 0).softmax(3)
+    return (weights @ v).masked_fill(~seen, 0)

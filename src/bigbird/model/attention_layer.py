@@ -1,0 +1,46 @@
+"""Projections around attention."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from bigbird.attention import Backend, BlockPattern, block_sparse_attention
+from bigbird.model.embeddings import rotate
+
+
+class Visibility(NamedTuple):
+    """What every layer needs to know of the packed documents.
+
+    key_mask  bool [1, total], True = real token
+    rotary    cosine and sine tables when positions are rotary
+    backend   who computes attention
+    """
+
+    key_mask: Tensor
+    rotary: tuple[Tensor, Tensor] | None
+    backend: Backend
+
+
+class SelfAttention(nn.Module):
+    """Multi-head block-sparse self-attention over packed documents."""
+
+    def __init__(self, *, hidden_size: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
+        self.output = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, x: Tensor, pattern: BlockPattern, visibility: Visibility) -> Tensor:
+        """x: [total, hidden] -> [total, hidden]."""
+        total, hidden_size = x.shape
+        heads = self.qkv(x).view(total, 3, self.num_heads, hidden_size // self.num_heads)
+        q, k, v = heads.permute(1, 2, 0, 3).unsqueeze(1)  # each [1, heads, total, head_dim]
+        if visibility.rotary is not None:
+            q, k = rotate(q, visibility.rotary), rotate(k, visibility.rotary)
+        attended = block_sparse_attention(
+            q, k, v, pattern=pattern, key_mask=visibility.key_mask, backend=visibility.backend
+        )
+        projected: Tensor = self.output(attended[0].transpose(0, 1).reshape(total, hidden_size))
+        return projected

@@ -1,0 +1,65 @@
+"""One layer of the encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bigbird.attention import BlockPattern
+from bigbird.model.attention_layer import SelfAttention, Visibility
+
+Norm = Literal["post", "pre"]
+Activation = Literal["gelu", "gelu_tanh", "relu"]
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+}
+
+
+class FeedForward(nn.Module):
+    """hidden -> inner -> hidden, at every place alike."""
+
+    def __init__(self, *, hidden_size: int, inner_size: int, activation: Activation) -> None:
+        super().__init__()
+        self.inner = nn.Linear(hidden_size, inner_size)
+        self.output = nn.Linear(inner_size, hidden_size)
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[total, hidden] -> [total, hidden]."""
+        projected: Tensor = self.output(self.activation(self.inner(x)))
+        return projected
+
+
+class EncoderBlock(nn.Module):
+    """Attention, then feed-forward, each with a residual.
+
+    norm "post": x = norm(x + f(x)), as BERT;  "pre": x = x + f(norm(x)), as Pegasus
+    """
+
+    def __init__(
+        self, attention: SelfAttention, feed_forward: FeedForward, *, norm: Norm, dropout: float, layer_norm_eps: float
+    ) -> None:
+        super().__init__()
+        hidden_size = attention.output.out_features
+        self.attention = attention
+        self.attention_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.feed_forward = feed_forward
+        self.feed_forward_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = norm
+
+    def forward(self, x: Tensor, pattern: BlockPattern, visibility: Visibility) -> Tensor:
+        """[total, hidden] -> [total, hidden]."""
+        x = self._with_residual(x, self.attention_norm, lambda y: self.attention(y, pattern, visibility))
+        return self._with_residual(x, self.feed_forward_norm, self.feed_forward)
+
+    def _with_residual(self, x: Tensor, norm: nn.LayerNorm, layer: Callable[[Tensor], Tensor]) -> Tensor:
+        changed: Tensor = self.dropout(layer(norm(x) if self.norm == "pre" else x))
+        return x + changed if self.norm == "pre" else norm(x + changed)

@@ -1,0 +1,182 @@
+"""The BigBird encoder: embeddings and a stack of block-sparse layers over packed documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bigbird.attention import Backend, DocumentLayout, PatternSpec
+from bigbird.errors import ConfigError, ShapeError
+from bigbird.model.attention_layer import SelfAttention, Visibility
+from bigbird.model.blocks import Activation, EncoderBlock, FeedForward, Norm
+from bigbird.model.embeddings import Embeddings, rotary_table
+
+Positions = Literal["learned", "rotary"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """Everything that decides the encoder's shape and function.
+
+    max_length       tokens a document may have; also the rows of the position table when positions are learned
+    norm             "post" as BERT and RoBERTa, "pre" as Pegasus (which ends with one more layer norm)
+    num_token_types  0 for none
+    pattern          which keys each query sees
+    """
+
+    vocab_size: int
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    inner_size: int
+    max_length: int = 4096
+    positions: Positions = "learned"
+    rotary_base: float = 10_000.0
+    norm: Norm = "post"
+    activation: Activation = "gelu_tanh"
+    dropout: float = 0.1
+    layer_norm_eps: float = 1e-12
+    num_token_types: int = 0
+    pattern: PatternSpec = field(default_factory=PatternSpec)
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "inner_size", "max_length"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.hidden_size % self.num_heads:
+            raise ConfigError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}. "
+                f"Use {self.hidden_size // self.num_heads * self.num_heads or self.num_heads} or "
+                f"{(self.hidden_size // self.num_heads + 1) * self.num_heads}."
+            )
+        if self.positions == "rotary" and self.head_dim % 2:
+            raise ConfigError(f"rotary positions need an even hidden_size / num_heads, got {self.head_dim}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be in [0, 1), got {self.dropout}")
+        if self.pattern.window_blocks + self.pattern.global_blocks + self.pattern.random_blocks == 0:
+            raise ConfigError("the pattern has no window, global or random blocks, so no token would see any other")
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.hidden_size // self.num_heads
+
+
+class Encoder(nn.Module):
+    """Reads documents of any length up to `max_length`, padded or packed; the same function in training and not.
+
+        encoder(token_ids, key_mask)          [batch, length] -> [batch, length, hidden], zeros where masked
+        encoder(token_ids, layout=layout)     [total]         -> [total, hidden]
+
+    A padded batch is packed first: every document then has its own pattern, whatever its neighbours or padding.
+    """
+
+    backend: Backend = "auto"
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(
+            vocab_size=config.vocab_size,
+            hidden_size=config.hidden_size,
+            num_positions=config.max_length if config.positions == "learned" else 0,
+            num_token_types=config.num_token_types,
+            dropout=config.dropout,
+            layer_norm_eps=config.layer_norm_eps,
+        )
+        self.layers = nn.ModuleList(_block(config) for _ in range(config.num_layers))
+        self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.norm == "pre" else None
+        self.apply(_initialise)
+
+    def forward(
+        self,
+        token_ids: Tensor,
+        key_mask: Tensor | None = None,
+        *,
+        token_types: Tensor | None = None,
+        layout: DocumentLayout | None = None,
+    ) -> Tensor:
+        """token_ids, token_types: int64 [batch, length] with key_mask bool, True = real; or [total] with `layout`."""
+        if layout is not None:
+            return self._encode(token_ids, layout, token_types)
+        key_mask = _full_mask(token_ids) if key_mask is None else key_mask
+        _check_padded(token_ids, key_mask)
+        layout = DocumentLayout.from_mask(key_mask, block_size=self.config.pattern.block_size)
+        packed_types = None if token_types is None else layout.pack(token_types[key_mask])
+        encoded = self._encode(layout.pack(token_ids[key_mask]), layout, packed_types)
+        padded = encoded.new_zeros(*token_ids.shape, encoded.shape[1])
+        padded[key_mask] = layout.unpack(encoded)
+        return padded
+
+    def _encode(self, token_ids: Tensor, layout: DocumentLayout, token_types: Tensor | None) -> Tensor:
+        self._check_packed(token_ids, layout)
+        config, device = self.config, token_ids.device
+        positions = layout.positions(device)
+        is_rotary = config.positions == "rotary"
+        visibility = Visibility(
+            key_mask=layout.is_real(device)[None],
+            rotary=rotary_table(positions, head_dim=config.head_dim, base=config.rotary_base) if is_rotary else None,
+            backend=self.backend,
+        )
+        x: Tensor = self.embeddings(token_ids, positions, token_types)
+        for index, layer in enumerate(self.layers):
+            pattern = layout.pattern(config.pattern, num_heads=config.num_heads, layer=index, device=device)
+            x = layer(x, pattern, visibility)
+        return x if self.final_norm is None else self.final_norm(x)
+
+    def _check_packed(self, token_ids: Tensor, layout: DocumentLayout) -> None:
+        if token_ids.shape != (layout.total_length,):
+            raise ShapeError(
+                f"packed token_ids must be [{layout.total_length}] for this layout, got {list(token_ids.shape)}"
+            )
+        if layout.block_size != self.config.pattern.block_size:
+            raise ShapeError(
+                f"the layout has block_size {layout.block_size}, the model {self.config.pattern.block_size}"
+            )
+        longest = max(layout.lengths)
+        if longest > self.config.max_length:
+            raise ShapeError(
+                f"a document has {longest} tokens, the model reads at most {self.config.max_length}. "
+                f"Cut it into windows."
+            )
+
+
+def _block(config: EncoderConfig) -> EncoderBlock:
+    return EncoderBlock(
+        SelfAttention(hidden_size=config.hidden_size, num_heads=config.num_heads),
+        FeedForward(hidden_size=config.hidden_size, inner_size=config.inner_size, activation=config.activation),
+        norm=config.norm,
+        dropout=config.dropout,
+        layer_norm_eps=config.layer_norm_eps,
+    )
+
+
+def _initialise(module: nn.Module) -> None:
+    """Truncated normal of width 0.02, zero biases, unit norms (BERT; google-research/bigbird, core/modeling.py)."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+def _full_mask(token_ids: Tensor) -> Tensor:
+    return torch.ones_like(token_ids, dtype=torch.bool)
+
+
+def _check_padded(token_ids: Tensor, key_mask: Tensor) -> None:
+    if token_ids.ndim != 2 or token_ids.dtype != torch.int64 or token_ids.numel() == 0:
+        raise ShapeError(
+            f"token_ids must be int64 [batch, length], both at least 1, got {token_ids.dtype} {list(token_ids.shape)}. "
+            f"Packed documents need layout=."
+        )
+    if key_mask.shape != token_ids.shape or key_mask.dtype != torch.bool or key_mask.device != token_ids.device:
+        raise ShapeError(
+            f"key_mask must be bool {list(token_ids.shape)} on {token_ids.device}, True = real, "
+            f"got {key_mask.dtype} {list(key_mask.shape)} on {key_mask.device}"
+        )
+    if not bool(key_mask.any(1).all()):
+        empty = int((~key_mask.any(1)).nonzero()[0])
+        raise ShapeError(f"document {empty} of the batch has no real token: its key_mask is all False")

@@ -1,0 +1,45 @@
+"""An encoder with a head: one answer per document, or one per token."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bigbird.attention import DocumentLayout
+from bigbird.attention.layout import MIN_ROWS
+from bigbird.model.encoder import Encoder, EncoderConfig
+
+
+class SequenceClassifier(nn.Module):
+    """Labels for a whole document, read off its first token: [documents, num_labels] logits."""
+
+    def __init__(self, config: EncoderConfig, *, num_labels: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(config.hidden_size, num_labels)
+
+    def forward(self, token_ids: Tensor, layout: DocumentLayout) -> Tensor:
+        """token_ids: packed int64 [total] -> [documents, num_labels]."""
+        encoded = self.encoder(token_ids, layout=layout)
+        first = encoded[torch.tensor(layout.starts, device=encoded.device)]
+        first = F.pad(first, (0, 0, 0, max(0, MIN_ROWS - len(first))))
+        logits: Tensor = self.classifier(self.dropout(torch.tanh(self.pooler(first))))
+        return logits[: len(layout.lengths)]
+
+
+class TokenClassifier(nn.Module):
+    """Labels for every token: [total, num_labels] logits."""
+
+    def __init__(self, config: EncoderConfig, *, num_labels: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(config.hidden_size, num_labels)
+
+    def forward(self, token_ids: Tensor, layout: DocumentLayout) -> Tensor:
+        """token_ids: packed int64 [total] -> [total, num_labels]; logits in filling mean nothing."""
+        logits: Tensor = self.classifier(self.dropout(self.encoder(token_ids, layout=layout)))
+        return logits

@@ -1,0 +1,42 @@
+"""What every tokenizer offers: ids with the place of each token in its source, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Encoding(NamedTuple):
+    """Tokens of one sequence.
+
+    ids            int64 [length]
+    starts, ends   int64 [length], the characters (for DNA: bases) each token stands for, end exclusive
+    """
+
+    ids: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+class Tokenizer(Protocol):
+    """Turns sequences into token ids without adding special tokens; the task adds those it wants."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, special tokens included."""
+
+    def special_id(self, token: str) -> int:
+        """Id of a special token such as "[CLS]"."""
+
+    def encode_batch(self, sequences: Sequence[str]) -> list[Encoding]:
+        """Encode each sequence."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The characters the ids stand for, special tokens left out."""
+
+    def save(self, folder: Path) -> None:
+        """Write the vocabulary files into `folder`."""
