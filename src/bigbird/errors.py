@@ -7,6 +7,7 @@ BigBirdError
 │   ├── DataError         a file or record that cannot be used (names the file and, where it can, the line)
 │   └── CheckpointError   a model folder that is incomplete or damaged
 ├── BackendUnavailable    an attention backend was asked for by name and cannot serve the call
+├── TrainingFailed        a run that cannot go on (the weights of its last good step are kept)
 └── MissingDependency     an optional package is absent; the message holds the install command
 """
 
@@ -42,6 +43,10 @@ class CheckpointError(InputError):
 
 class BackendUnavailable(BigBirdError, RuntimeError):
     """An attention backend was asked for by name and cannot serve the call."""
+
+
+class TrainingFailed(BigBirdError, RuntimeError):
+    """A run that cannot go on."""
 
 
 class MissingDependency(BigBirdError, ImportError):

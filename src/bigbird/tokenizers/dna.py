@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tokenizers
 from numpy.typing import NDArray
-from tokenizers import models, trainers
 
+import tokenizers
 from bigbird.errors import CheckpointError, ConfigError, DataError
 from bigbird.tokenizers.base import Encoding
+from tokenizers import models, trainers
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 TOKENIZER_FILE = "tokenizer.json"

@@ -1,0 +1,95 @@
+"""Frozen dataclasses to and from JSON, and `name.name=value` overrides; an unknown name is an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from bigbird.errors import ConfigError
+
+Config = TypeVar("Config")
+
+
+def to_json(config: object) -> dict[str, Any]:
+    """A dataclass as plain JSON values, nested ones as objects."""
+    assert dataclasses.is_dataclass(config) and not isinstance(config, type)
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return values
+
+
+def from_json(kind: type[Config], values: Mapping[str, Any], *, source: str) -> Config:
+    """Build a dataclass from JSON values; every name is checked, `source` is named in errors."""
+    return _build(kind, None, values, source, ())
+
+
+def changed(config: Config, values: Mapping[str, Any], *, source: str) -> Config:
+    """A copy of a dataclass with some values, also nested ones, taken from `values`."""
+    return _build(type(config), config, values, source, ())
+
+
+def overridden(config: Config, settings: Iterable[str], *, source: str = "--set") -> Config:
+    """A copy with settings such as "training.num_steps=500" applied; values are JSON, or else plain text."""
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path:
+            raise ConfigError(f"{source} needs name=value, for example training.num_steps=500, got {setting!r}")
+        nested: Any = _value(text)
+        for name in reversed(path.split(".")):
+            nested = {name: nested}
+        config = changed(config, nested, source=source)
+    return config
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _build(kind: type[Config], default: Config | None, values: object, source: str, path: tuple[str, ...]) -> Config:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{source}: {'.'.join(path) or 'the file'} must hold named values, got {values!r}")
+    hints = get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    arguments = {name: getattr(default, name) for name in fields} if default is not None else {}
+    for name, value in values.items():
+        here = (*path, str(name))
+        if name not in fields:
+            raise _unknown(str(name), list(fields), source, path)
+        arguments[name] = _field(hints[name], arguments.get(name), value, source, here)
+    missing = [name for name, field in fields.items() if name not in arguments and _is_required(field)]
+    if missing:
+        raise ConfigError(f"{source}: {'.'.join((*path, missing[0]))} is missing")
+    try:
+        return kind(**arguments)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+
+
+def _field(hint: Any, default: object, value: object, source: str, path: tuple[str, ...]) -> object:
+    if dataclasses.is_dataclass(default) and isinstance(value, Mapping):
+        return _build(type(default), default, value, source, path)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _build(hint, None, value, source, path)
+    try:
+        return TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ConfigError(f"{source}: {'.'.join(path)} got {value!r}: {problem['msg']}") from None
+
+
+def _unknown(name: str, fields: list[str], source: str, path: tuple[str, ...]) -> ConfigError:
+    where = f"{'.'.join(path)} has" if path else "there is"
+    near = difflib.get_close_matches(name, fields, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return ConfigError(f"{source}: {where} no setting {name!r}.{hint} Settings: {', '.join(fields)}")
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

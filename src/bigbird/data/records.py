@@ -1,0 +1,175 @@
+"""Records: what people have in files, one item each, before any tokenizer has seen it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from bigbird.data.fasta import read_fasta
+from bigbird.data.files import read_lines
+from bigbird.data.genome import Genome
+from bigbird.data.intervals import Interval, read_bed
+from bigbird.errors import DataError
+from bigbird.tokenizers import clean_dna, reverse_complement
+
+_FASTA_ENDINGS = (".fa", ".fasta", ".fna")
+_TABLE_ENDINGS = (".csv", ".tsv", ".jsonl")
+
+
+class Span(NamedTuple):
+    """Characters (bases) [start, end) of a record that carry a label."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One sequence and what is known of it.
+
+    labels   of the whole sequence
+    spans    labelled stretches
+    ignored  stretches of unknown truth, [start, end): they are neither right nor wrong when a model learns
+    interval where the sequence lies on its genome, if it does
+    """
+
+    sequence: str
+    name: str = ""
+    labels: tuple[str, ...] = ()
+    spans: tuple[Span, ...] = ()
+    ignored: tuple[tuple[int, int], ...] = ()
+    interval: Interval | None = None
+
+    def on_other_strand(self) -> Record:
+        """The same DNA read the other way. A label that ends in + or - names a strand and changes its sign."""
+        length = len(self.sequence)
+        return replace(
+            self,
+            sequence=reverse_complement(self.sequence),
+            spans=tuple(Span(length - end, length - start, other_strand(label)) for start, end, label in self.spans),
+            ignored=tuple((length - end, length - start) for start, end in self.ignored),
+            labels=tuple(other_strand(label) for label in self.labels),
+        )
+
+
+def other_strand(label: str) -> str:
+    """promoter+ becomes promoter-; a label that names no strand stays."""
+    return label[:-1] + {"+": "-", "-": "+"}.get(label[-1:], label[-1:])
+
+
+def read_records(path: Path, *, genome: Genome | None = None) -> list[Record]:
+    """Read DNA records: FASTA, BED with a genome, or a table (.csv, .tsv, .jsonl; all may be gzip).
+
+    A table has a column `sequence`, or `contig`, `start`, `end` and perhaps `strand` (as BED) with a genome. Optional
+    are `name`, `label` (several joined by ";", or a list in JSON) and `spans` (JSON: [[start, end, label], …], bases of
+    the sequence counted from 0).
+    """
+    endings = [ending.lower() for ending in path.suffixes if ending.lower() != ".gz"]
+    ending = endings[-1] if endings else ""
+    if ending in _FASTA_ENDINGS:
+        return [_record({"sequence": text, "name": name}, genome, f"{path} {name}") for name, text in read_fasta(path)]
+    if ending == ".bed":
+        if genome is None:
+            raise DataError(f"{path} holds places, not sequences; give the genome they lie on with --genome FASTA")
+        return [on_genome(interval, genome) for interval in read_bed(path, genome.contigs)]
+    if ending in _TABLE_ENDINGS:
+        records = [_record(row, genome, f"{path}:{number}") for number, row in _rows(path, ending)]
+        if not records:
+            raise DataError(f"{path} holds no records")
+        return records
+    raise DataError(
+        f"{path}: cannot tell the format from the name; it must end in "
+        f"{', '.join((*_FASTA_ENDINGS, '.bed', *_TABLE_ENDINGS))} (and may be gzip, .gz)"
+    )
+
+
+def on_genome(interval: Interval, genome: Genome, *, labels: tuple[str, ...] = ()) -> Record:
+    """The record of a place on a genome."""
+    name = interval.name or f"{interval.contig}:{interval.start + 1}-{interval.end}"
+    return Record(sequence=genome.window(interval).sequence, name=name, interval=interval, labels=labels)
+
+
+def _rows(path: Path, ending: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+    lines = ((number, line) for number, line in read_lines(path) if line.strip())
+    if ending == ".jsonl":
+        for number, line in lines:
+            yield number, _json_object(line, f"{path}:{number}")
+        return
+    header: list[str] | None = None
+    for number, line in lines:
+        (cells,) = csv.reader([line], delimiter="," if ending == ".csv" else "\t")
+        if header is None:
+            header = [cell.strip() for cell in cells]
+        elif len(cells) != len(header):
+            raise DataError(f"{path}:{number}: the header has {len(header)} columns, this line {len(cells)}")
+        else:
+            yield number, dict(zip(header, cells, strict=True))
+
+
+def _json_object(line: str, source: str) -> Mapping[str, object]:
+    try:
+        value = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"{source}: not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise DataError(f'{source}: each line must be a JSON object such as {{"sequence": …}}')
+    return value
+
+
+def _record(row: Mapping[str, object], genome: Genome | None, source: str) -> Record:
+    labels, spans = _labels(row.get("label"), source), _spans(row.get("spans"), source)
+    if "sequence" in row:
+        text = row["sequence"]
+        if not isinstance(text, str) or not text:
+            raise DataError(f"{source}: the sequence is empty")
+        return Record(sequence=clean_dna(text, source=source).sequence, name=str(row.get("name") or ""), labels=labels)
+    if not {"contig", "start", "end"} <= set(row):
+        raise DataError(
+            f"{source}: a record needs a column 'sequence', or 'contig', 'start' and 'end'; it has "
+            f"{', '.join(map(str, row)) or 'none'}"
+        )
+    if genome is None:
+        raise DataError(f"{source} names a place, not a sequence; give the genome it lies on with --genome FASTA")
+    return replace(on_genome(_interval(row, genome, source), genome, labels=labels), spans=spans)
+
+
+def _interval(row: Mapping[str, object], genome: Genome, source: str) -> Interval:
+    try:
+        start, end = int(str(row["start"])), int(str(row["end"]))
+    except ValueError:
+        raise DataError(f"{source}: start and end must be whole numbers") from None
+    contig, strand = str(row["contig"]), str(row.get("strand") or ".")
+    if contig not in genome.contigs or not 0 <= start < end <= genome.contigs[contig] or strand not in ("+", "-", "."):
+        raise DataError(
+            f"{source}: {contig}:{start}-{end} strand {strand} is no place on the genome (counted from 0, 0 <= start < "
+            f"end <= contig length, strand +, - or .)"
+        )
+    return Interval(contig, start, end, strand, str(row.get("name") or ""))  # type: ignore[arg-type]  # checked
+
+
+def _labels(value: object, source: str) -> tuple[str, ...]:
+    if value is None or value == "":
+        return ()
+    if isinstance(value, list):
+        return tuple(str(item) for item in value)
+    if isinstance(value, str | int):
+        return tuple(part.strip() for part in str(value).split(";"))
+    raise DataError(f"{source}: label must be text, a whole number or a list of these, got {value!r}")
+
+
+def _spans(value: object, source: str) -> tuple[Span, ...]:
+    if value is None or value == "":
+        return ()
+    try:
+        rows = json.loads(value) if isinstance(value, str) else value
+        spans = tuple(Span(int(start), int(end), str(label)) for start, end, label in rows)  # type: ignore[union-attr]
+    except (TypeError, ValueError):
+        raise DataError(f"{source}: spans must be a list of [start, end, label], got {value!r}") from None
+    if any(not 0 <= span.start < span.end for span in spans):
+        raise DataError(f"{source}: a span needs 0 <= start < end, got {value!r}")
+    return spans

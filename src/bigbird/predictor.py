@@ -1,0 +1,48 @@
+"""A model folder to predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from bigbird.checkpoint import LoadedModel, load_model
+from bigbird.data.records import Record
+from bigbird.tasks import Estimate, Prediction
+from bigbird.tasks.prediction import predictions
+
+
+class Predictor:
+    """Uses a trained model.
+
+        predictor = Predictor.load("promoter")
+        for prediction in predictor.predict(read_records(Path("windows.fa"))):
+            ...
+
+    A record's prediction depends on that record alone, never on its neighbours or on earlier calls.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.loaded = loaded
+
+    @classmethod
+    def load(cls, model: str | Path, *, device: torch.device | str | None = None) -> Predictor:
+        """Load a model folder or a packaged model; `device` None takes the GPU if there is one, else the CPU."""
+        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(load_model(model, device=chosen))
+
+    def predict(self, records: Iterable[Record]) -> Iterator[Prediction]:
+        """One prediction per record, in order; works through any number of them a few at a time."""
+        loaded = self.loaded
+        return predictions(
+            records,
+            model=loaded.model,
+            task=loaded.task,
+            tokenizer=loaded.tokenizer,
+            block_size=loaded.encoder.pattern.block_size,
+        )
+
+    def score(self, records: Sequence[Record]) -> dict[str, Estimate]:
+        """How good the predictions for labelled records are."""
+        return self.loaded.task.score(list(self.predict(records)), records)

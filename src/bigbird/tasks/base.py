@@ -1,0 +1,126 @@
+"""What a task is: the six things the trainer, the predictor and evaluation ask of it.
+
+Record  --encode-->  Example  --collate-->  Batch  --loss / predict-->  Prediction  --score-->  metrics
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bigbird.attention import DocumentLayout
+from bigbird.data.records import Record
+from bigbird.model.encoder import EncoderConfig
+from bigbird.tasks.metrics import Estimate
+from bigbird.tokenizers import Tokenizer
+
+Purpose = Literal["train", "predict"]
+Prediction = Any  # each task has its own small class
+
+MAX_TOKENS_PER_BATCH = 8192  # for prediction; a longer document is a batch of its own
+
+
+class Example(NamedTuple):
+    """One window of a record, ready for the model.
+
+    record       which of the records it came from
+    token_ids    int64 [length], [CLS] first and [SEP] last
+    starts, ends int64 [length], the characters of the record each token stands for; empty for [CLS] and [SEP]
+    targets      float32, per label or [length, labels], as the task wants it; empty when nothing is known
+    weights      float32, of the shape of targets: 0 where the truth is unknown
+    is_reversed  the window was read on the other strand; starts and ends still count on the record's own
+    """
+
+    record: int
+    token_ids: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    is_reversed: bool = False
+
+
+class Batch(NamedTuple):
+    """Examples packed into one row.
+
+    token_ids         int64 [total]
+    targets, weights  float32, the examples' own, one behind the other along the first axis
+    """
+
+    token_ids: Tensor
+    layout: DocumentLayout
+    targets: Tensor
+    weights: Tensor
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch with its tensors on `device`."""
+        return Batch(self.token_ids.to(device), self.layout, self.targets.to(device), self.weights.to(device))
+
+
+class Loss(NamedTuple):
+    """Summed, not averaged, so that micro-batches and several GPUs divide once and exactly."""
+
+    total: Tensor
+    num_targets: Tensor
+
+
+class Task(Protocol):
+    """A frozen dataclass with these six verbs and no state."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The model's outputs, in order; empty when the task has no labels or the data has not told them yet."""
+
+    def build_model(self, config: EncoderConfig) -> nn.Module:
+        """An encoder with this task's head; called as model(token_ids, layout)."""
+
+    def encode(self, record: Record, tokenizer: Tokenizer, *, index: int = 0, purpose: Purpose) -> list[Example]:
+        """The windows of one record: several when it is longer than the task's window, or read on both strands."""
+
+    def collate(self, examples: Sequence[Example], *, block_size: int) -> Batch:
+        """Pack examples into one row."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+        """How wrong the model is on a batch."""
+
+    def predict(self, model: nn.Module, examples: Sequence[Example], *, block_size: int) -> list[Prediction]:
+        """One prediction per record; `examples` hold all windows of each record they touch, in order."""
+
+    def score(self, predictions: Sequence[Prediction], records: Sequence[Record]) -> dict[str, Estimate]:
+        """How good predictions are, with 95 % intervals."""
+
+
+def in_batches(examples: Sequence[Example]) -> Iterator[list[Example]]:
+    """Consecutive examples of together no more than MAX_TOKENS_PER_BATCH tokens."""
+    batch: list[Example] = []
+    num_tokens = 0
+    for example in examples:
+        if batch and num_tokens + len(example.token_ids) > MAX_TOKENS_PER_BATCH:
+            yield batch
+            batch, num_tokens = [], 0
+        batch.append(example)
+        num_tokens += len(example.token_ids)
+    if batch:
+        yield batch
+
+
+def packed(examples: Sequence[Example], *, block_size: int) -> Batch:
+    """Lay the examples one behind the other."""
+    layout = DocumentLayout(tuple(len(example.token_ids) for example in examples), block_size)
+    token_ids = torch.from_numpy(np.concatenate([example.token_ids for example in examples]))
+    return Batch(
+        layout.pack(token_ids),
+        layout,
+        torch.from_numpy(np.concatenate([example.targets for example in examples])),
+        torch.from_numpy(np.concatenate([example.weights for example in examples])),
+    )
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's parameters lie."""
+    return next(model.parameters()).device

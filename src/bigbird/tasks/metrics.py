@@ -1,0 +1,84 @@
+"""How good predictions are, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigbird import randomness
+
+NUM_RESAMPLES = 1000
+_BOOTSTRAP_SEED = 20_200_728  # any number; the day the paper appeared
+
+Floats = NDArray[np.float64]
+
+
+class Estimate(NamedTuple):
+    """A figure with its 95 % interval (percentile bootstrap over records); NaN where it is not defined."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def bootstrap(metric: Callable[..., float], *columns: NDArray[np.generic]) -> Estimate:
+    """`metric(*columns)` and how far it varies when the rows of all columns are drawn again, with replacement."""
+    num_rows = len(columns[0])
+    values = []
+    for resample in range(NUM_RESAMPLES):
+        rows = randomness.integers(0, num_rows, _BOOTSTRAP_SEED, resample, np.arange(num_rows))
+        values.append(metric(*(column[rows] for column in columns)))
+    defined = np.array([value for value in values if not np.isnan(value)])
+    low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) else (np.nan, np.nan)
+    return Estimate(metric(*columns), float(low), float(high))
+
+
+def auroc(is_positive: NDArray[np.bool_], scores: Floats) -> float:
+    """How often a positive scores above a negative; ties count half. NaN without both kinds."""
+    num_positive = int(is_positive.sum())
+    num_negative = len(is_positive) - num_positive
+    if not num_positive or not num_negative:
+        return float("nan")
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2  # mean rank of each value, from 1
+    rank_sum = ranks[inverse][is_positive].sum()
+    return float((rank_sum - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
+
+
+def average_precision(is_positive: NDArray[np.bool_], scores: Floats) -> float:
+    """Area under the precision-recall curve, as a step function over distinct thresholds. NaN without positives."""
+    if not is_positive.any():
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    hits = is_positive[order].cumsum()
+    last_of_value = np.append(np.diff(scores[order]) != 0, True)
+    hits, called = hits[last_of_value], np.flatnonzero(last_of_value) + 1
+    recall_gained = np.diff(hits, prepend=0) / hits[-1]
+    return float((recall_gained * hits / called).sum())
+
+
+def accuracy(truth: NDArray[np.generic], guess: NDArray[np.generic]) -> float:
+    """Share of right guesses."""
+    return float((truth == guess).mean())
+
+
+def f1(is_positive: NDArray[np.bool_], is_called: NDArray[np.bool_]) -> float:
+    """Harmonic mean of precision and recall; NaN when nothing is positive and nothing called."""
+    wrong = (is_positive != is_called).sum()
+    right = (is_positive & is_called).sum()
+    return float(2 * right / (2 * right + wrong)) if right + wrong else float("nan")
+
+
+def matthews(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> float:
+    """Matthews correlation coefficient for any number of classes (Gorodkin 2004); 0 when one side is constant."""
+    classes = int(max(truth.max(), guess.max())) + 1
+    confusion = np.bincount(truth * classes + guess, minlength=classes**2).reshape(classes, classes).astype(float)
+    actual, predicted, total = confusion.sum(1), confusion.sum(0), confusion.sum()
+    spread = np.sqrt((total**2 - (actual**2).sum()) * (total**2 - (predicted**2).sum()))
+    return float((confusion.trace() * total - actual @ predicted) / spread) if spread else 0.0

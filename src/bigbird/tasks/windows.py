@@ -1,0 +1,68 @@
+"""Cutting a record into windows of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigbird.data.records import Record
+from bigbird.errors import ConfigError
+from bigbird.tokenizers import Encoding, Tokenizer, reverse_complement
+
+Strands = Literal["given", "both"]
+
+
+class TokenWindow(NamedTuple):
+    """Token ids with [CLS] and [SEP] around them, and the characters of the record each stands for."""
+
+    token_ids: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    is_reversed: bool
+
+
+def check_window(max_length: int, overlap: int) -> None:
+    """Raise unless windows of `max_length` tokens that share `overlap` go forward."""
+    if max_length < 3 or not 0 <= overlap < max_length - 2:
+        raise ConfigError(
+            f"max_length must be at least 3 tokens and overlap between 0 and max_length - 3, got max_length "
+            f"{max_length} and overlap {overlap}"
+        )
+
+
+def token_windows(
+    record: Record, tokenizer: Tokenizer, *, max_length: int, overlap: int, strands: Strands
+) -> Iterator[TokenWindow]:
+    """Windows of at most `max_length` tokens; neighbours share `overlap`; all of one strand, then all of the other.
+
+    t t t t t t t t t        max_length 6 (4 and two specials), overlap 1
+    c t t t t s
+          c t t t t s
+                c t t t s
+    """
+    length = len(record.sequence)
+    forward = tokenizer.encode_batch([record.sequence])[0]
+    yield from _cut(forward, tokenizer, max_length, overlap, is_reversed=False, length=length)
+    if strands == "both":
+        ids, starts, ends = tokenizer.encode_batch([reverse_complement(record.sequence)])[0]
+        on_record = Encoding(ids, length - ends, length - starts)
+        yield from _cut(on_record, tokenizer, max_length, overlap, is_reversed=True, length=length)
+
+
+def _cut(
+    encoding: Encoding, tokenizer: Tokenizer, max_length: int, overlap: int, *, is_reversed: bool, length: int
+) -> Iterator[TokenWindow]:
+    first, last = tokenizer.special_id("[CLS]"), tokenizer.special_id("[SEP]")
+    size = max_length - 2
+    for start in range(0, max(len(encoding.ids) - overlap, 1), size - overlap):
+        part = slice(start, start + size)
+        outer = (length, 0) if is_reversed else (0, length)
+        yield TokenWindow(
+            np.concatenate(([first], encoding.ids[part], [last])),
+            np.concatenate(([outer[0]], encoding.starts[part], [outer[1]])),
+            np.concatenate(([outer[0]], encoding.ends[part], [outer[1]])),
+            is_reversed,
+        )

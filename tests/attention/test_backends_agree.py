@@ -1,0 +1,204 @@
+"""Every backend computes what the reference computes, forward and backward."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bigbird.attention import BlockPattern, PatternSpec, block_sparse_attention, pack_patterns
+
+GRAPHS = ("paper", "checkpoint", "transformers-train", "transformers-eval")
+BACKENDS = ("gathered",)
+
+
+def random_tensors(*shapes, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes]
+
+
+def outputs_and_gradients(backend, q, k, v, **arguments):
+    out = block_sparse_attention(q, k, v, backend=backend, **arguments)
+    (grad,) = random_tensors(out.shape, seed=1, dtype=out.dtype)
+    return out, *torch.autograd.grad(out, (q, k, v), grad.detach())
+
+
+def assert_agree(backend, q, k, v, **arguments):
+    expected = outputs_and_gradients("reference", q, k, v, **arguments)
+    for name, right, given in zip("out dq dk dv".split(), expected, outputs_and_gradients(backend, q, k, v, **arguments)):
+        torch.testing.assert_close(given, right, rtol=0, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@st.composite
+def specs(draw):
+    return PatternSpec(
+        block_size=draw(st.sampled_from([1, 2, 3, 5, 8, 13, 16, 31, 32, 64, 100, 128])),
+        window_blocks=draw(st.integers(0, 5)),
+        global_blocks=draw(st.integers(0, 4)),
+        random_blocks=draw(st.integers(0, 4)),
+        graph=draw(st.sampled_from(GRAPHS)),
+        seed=draw(st.integers(0, 3)),
+    )
+
+
+@st.composite
+def masks(draw, batch, length):
+    kind = draw(st.sampled_from(["none", "random", "first only", "last only", "nothing", "right padding"]))
+    if kind == "none":
+        return None
+    mask = torch.zeros(batch, length, dtype=torch.bool)
+    if kind == "random":
+        mask = torch.rand(batch, length, generator=torch.Generator().manual_seed(draw(st.integers(0, 99)))) < 0.7
+    elif kind == "first only":
+        mask[:, 0] = True
+    elif kind == "last only":
+        mask[:, -1] = True
+    elif kind == "right padding":
+        mask[:, : draw(st.integers(1, length))] = True
+    return mask
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_one_document_of_any_length(backend, data):
+    spec, length = data.draw(specs()), data.draw(st.integers(1, 1500))
+    batch, heads, head_dim = data.draw(st.sampled_from([(1, 1, 4), (2, 2, 8), (1, 3, 5)]))
+    pattern = spec.build(num_blocks=spec.blocks_for(length), num_heads=heads, layer=data.draw(st.integers(0, 3)))
+    q, k, v = random_tensors(*[(batch, heads, length, head_dim)] * 3)
+    assert_agree(backend, q, k, v, pattern=pattern, key_mask=data.draw(masks(batch, length)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_packed_documents(backend, data):
+    spec, heads = data.draw(specs()), data.draw(st.integers(1, 3))
+    lengths = data.draw(st.lists(st.integers(1, 400), min_size=1, max_size=5))
+    pattern = pack_patterns([spec.build(num_blocks=spec.blocks_for(n), num_heads=heads) for n in lengths])
+    total = pattern.num_query_blocks * spec.block_size
+    starts, mask = 0, torch.zeros(1, total, dtype=torch.bool)
+    for length in lengths:
+        mask[:, starts : starts + length] = True
+        starts += spec.blocks_for(length) * spec.block_size
+    q, k, v = random_tensors(*[(1, heads, total, 4)] * 3)
+    assert_agree(backend, q, k, v, pattern=pattern, key_mask=mask)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_unequal_lengths_and_any_table_of_counts(backend, data):
+    block_size, heads = data.draw(st.sampled_from([1, 3, 8, 16])), data.draw(st.integers(1, 2))
+    query_length, key_length = data.draw(st.integers(1, 300)), data.draw(st.integers(1, 300))
+    shape = (heads, -(-query_length // block_size), -(-key_length // block_size))
+    table = torch.randint(0, 4, shape, generator=torch.Generator().manual_seed(data.draw(st.integers(0, 99))))
+    (q,) = random_tensors((2, heads, query_length, 6))
+    k, v = random_tensors(*[(2, heads, key_length, 6)] * 2, seed=5)
+    pattern = BlockPattern.from_counts(table * (table < 3), block_size=block_size)
+    assert_agree(backend, q, k, v, pattern=pattern, key_mask=data.draw(masks(2, key_length)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_block_causal(backend, graph):
+    pattern = PatternSpec(block_size=8, graph=graph).build(num_blocks=20, num_heads=2).block_causal()
+    q, k, v = random_tensors(*[(2, 2, 155, 8)] * 3)
+    assert_agree(backend, q, k, v, pattern=pattern)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_strided_and_expanded_tensors(backend):
+    pattern = PatternSpec(block_size=8).build(num_blocks=20, num_heads=4)
+    qkv = random_tensors((2, 160, 3, 4, 16))[0]
+    q, k, _ = qkv.permute(2, 0, 3, 1, 4)
+    v = random_tensors((1, 1, 160, 16))[0].expand(2, 4, -1, -1)
+    assert_agree(backend, q, k, v, pattern=pattern)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_given_scale_is_used(backend):
+    pattern = PatternSpec(block_size=8).build(num_blocks=12, num_heads=1)
+    q, k, v = random_tensors(*[(1, 1, 96, 8)] * 3)
+    assert_agree(backend, q, k, v, pattern=pattern, scale=0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("length", [63, 1000])
+def test_low_precision_is_no_worse_than_the_reference_in_that_precision(backend, dtype, length):
+    pattern = PatternSpec(block_size=16).build(num_blocks=-(-length // 16), num_heads=2)
+    exact = random_tensors(*[(1, 2, length, 32)] * 3)
+    low = [x.detach().to(dtype).requires_grad_() for x in exact]
+    exact = [x.detach().double().requires_grad_() for x in low]
+    right = outputs_and_gradients("reference", *exact, pattern=pattern)
+    plain = outputs_and_gradients("reference", *low, pattern=pattern)
+    ours = outputs_and_gradients(backend, *low, pattern=pattern)
+    for true, reference, value in zip(right, plain, ours, strict=True):
+        rounding = ((true.to(dtype) + 0.3) - 0.3 - true.to(dtype)).abs().max()  # flash-attention's floor
+        budget = 2 * (reference.double() - true).abs().max() + 2 * rounding
+        assert (value.double() - true).abs().max() <= budget
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_results_repeat_bit_by_bit(backend):
+    pattern = PatternSpec(block_size=16).build(num_blocks=100, num_heads=3)
+    tensors = random_tensors(*[(2, 3, 1600, 16)] * 3, dtype=torch.float32)
+    first = outputs_and_gradients(backend, *tensors, pattern=pattern)
+    for _ in range(3):
+        again = outputs_and_gradients(backend, *tensors, pattern=pattern)
+        assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("backend", [*BACKENDS, "reference"])
+@pytest.mark.parametrize("poison", [torch.nan, torch.inf, -torch.inf, 1e30])
+def test_what_stands_behind_the_mask_changes_no_bit(backend, poison):
+    pattern = PatternSpec(block_size=8).build(num_blocks=30, num_heads=2)
+    q, k, v = random_tensors(*[(2, 2, 237, 8)] * 3, dtype=torch.float32)
+    mask = torch.rand(2, 237, generator=torch.Generator().manual_seed(3)) < 0.6
+    clean = outputs_and_gradients(backend, q, k, v, pattern=pattern, key_mask=mask)
+    hidden = ~mask[:, None, :, None]
+    k, v = (x.detach().masked_fill(hidden, poison).requires_grad_() for x in (k, v))
+    poisoned = outputs_and_gradients(backend, q, k, v, pattern=pattern, key_mask=mask)
+    assert all(torch.equal(one, other) for one, other in zip(clean, poisoned, strict=True))
+
+
+@pytest.mark.parametrize("backend", [*BACKENDS, "reference"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_a_query_that_sees_nothing_gets_zero_and_gives_zero_gradient(backend, dtype):
+    pattern = BlockPattern.from_counts(torch.tensor([[[1, 0], [0, 0]]]), block_size=4)
+    q, k, v = random_tensors(*[(2, 1, 8, 4)] * 3, dtype=dtype)
+    mask = torch.ones(2, 8, dtype=torch.bool)
+    mask[1, :4] = False
+    out, dq, dk, dv = outputs_and_gradients(backend, q, k, v, pattern=pattern, key_mask=mask)
+    assert torch.isfinite(torch.stack([out, dq, dk, dv])).all()
+    assert out[0, 0, 4:].abs().max() == out[1].abs().max() == 0
+    assert dq[0, 0, 4:].abs().max() == dq[1].abs().max() == dk[1].abs().max() == dv[1].abs().max() == 0
+    assert out[0, 0, :4].abs().min() > 0
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("dtype", "factor"), [(torch.float16, 64), (torch.bfloat16, 1e4)])
+def test_large_activations_do_not_overflow(backend, dtype, factor):
+    pattern = PatternSpec(block_size=16).build(num_blocks=20, num_heads=2)
+    q, k, v = (x.detach().to(dtype) for x in random_tensors(*[(1, 2, 320, 64)] * 3))
+    assert torch.isfinite(block_sparse_attention(q * factor, k * factor, v * factor, pattern=pattern)).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gradcheck(backend):
+    pattern = PatternSpec(block_size=4, window_blocks=1, random_blocks=1).build(num_blocks=6, num_heads=2)
+    mask = torch.rand(1, 23, generator=torch.Generator().manual_seed(0)) < 0.8
+    tensors = random_tensors(*[(1, 2, 23, 3)] * 3)
+    torch.autograd.gradcheck(
+        lambda q, k, v: block_sparse_attention(q, k, v, pattern=pattern, key_mask=mask, backend=backend), tensors
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_autocast_neither_crashes_nor_lowers_the_inner_precision(backend):
+    pattern = PatternSpec(block_size=16).build(num_blocks=20, num_heads=2)
+    q, k, v = random_tensors(*[(1, 2, 320, 16)] * 3, dtype=torch.float32)
+    plain = outputs_and_gradients(backend, q, k, v, pattern=pattern)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = outputs_and_gradients(backend, q, k, v, pattern=pattern)
+    assert all(torch.equal(one, other) for one, other in zip(plain, inside, strict=True))

@@ -1,0 +1,199 @@
+import dataclasses
+
+import pytest
+import torch
+
+from bigbird.attention import DocumentLayout, PatternSpec
+from bigbird.errors import ConfigError, ShapeError
+from bigbird.model.encoder import Encoder, EncoderConfig
+from bigbird.model.heads import SequenceClassifier, TokenClassifier
+
+CONFIG = EncoderConfig(
+    vocab_size=50,
+    hidden_size=32,
+    num_layers=2,
+    num_heads=4,
+    inner_size=64,
+    max_length=1000,
+    pattern=PatternSpec(block_size=16),
+)
+LENGTHS = (1, 5, 16, 17, 200, 333, 600)
+
+
+def encoder(**changes):
+    torch.manual_seed(0)
+    return Encoder(dataclasses.replace(CONFIG, **changes)).eval()
+
+
+def document(length):
+    return torch.randint(0, 50, (length,), generator=torch.Generator().manual_seed(length))
+
+
+def padded(documents, length, left=0):
+    token_ids = torch.full((len(documents), length), 49)
+    mask = torch.zeros(len(documents), length, dtype=torch.bool)
+    for row, tokens in enumerate(documents):
+        token_ids[row, left : left + len(tokens)] = tokens
+        mask[row, left : left + len(tokens)] = True
+    return token_ids, mask
+
+
+@pytest.fixture(params=["learned", "rotary"])
+def model(request):
+    return encoder(positions=request.param)
+
+
+@torch.no_grad()
+def test_a_document_gets_the_same_bits_alone_in_a_batch_and_padded_further(model):
+    documents = [document(length) for length in LENGTHS]
+    for length, left in ((600, 0), (700, 0), (1000, 0), (640, 40)):
+        token_ids, mask = padded(documents, length, left)
+        together = model(token_ids, mask)
+        for row, tokens in enumerate(documents):
+            assert torch.equal(model(tokens[None])[0], together[row, mask[row]]), (length, left, len(tokens))
+        assert together[~mask].abs().max() == 0
+
+
+@torch.no_grad()
+def test_a_short_call_before_changes_nothing(model):
+    tokens = document(600)[None]
+    before = model(tokens)
+    model(document(3)[None])
+    assert torch.equal(model(tokens), before)
+
+
+@torch.no_grad()
+def test_training_mode_without_dropout_computes_the_same_function():
+    model = encoder(dropout=0.0)
+    for length in LENGTHS:
+        tokens = document(length)[None]
+        assert torch.equal(model.eval()(tokens), model.train()(tokens))
+
+
+@torch.no_grad()
+def test_dropout_acts_in_training():
+    model = encoder(dropout=0.5).train()
+    assert not torch.equal(model(document(50)[None]), model(document(50)[None]))
+
+
+@torch.no_grad()
+def test_packed_documents_give_what_padded_ones_give(model):
+    documents = [document(length) for length in LENGTHS]
+    layout = DocumentLayout(LENGTHS, block_size=16)
+    packed = layout.unpack(model(layout.pack(torch.cat(documents)), layout=layout))
+    token_ids, mask = padded(documents, 600)
+    assert torch.equal(packed, model(token_ids, mask)[mask])
+
+
+@torch.no_grad()
+def test_what_stands_under_the_padding_changes_no_bit(model):
+    token_ids, mask = padded([document(100), document(40)], 130)
+    changed = torch.where(mask, token_ids, torch.zeros_like(token_ids))
+    assert torch.equal(model(token_ids, mask), model(changed, mask))
+
+
+def test_gathered_and_reference_give_the_same_model():
+    model = encoder(positions="rotary").double()
+    token_ids, mask = padded([document(300), document(111)], 300)
+    gathered = model(token_ids, mask)
+    model.backend = "reference"
+    torch.testing.assert_close(gathered, model(token_ids, mask), rtol=0, atol=1e-12)
+
+
+@torch.no_grad()
+def test_pre_norm_and_relu_and_token_types_are_values():
+    tokens = document(100)[None]
+    outputs = [
+        encoder(**change)(tokens) for change in ({}, {"norm": "pre"}, {"activation": "relu"}, {"activation": "gelu"})
+    ]
+    assert all(not torch.equal(outputs[0], other) for other in outputs[1:])
+    typed = encoder(num_token_types=2)
+    assert torch.equal(typed(tokens), typed(tokens, token_types=torch.zeros_like(tokens)))
+    assert not torch.equal(typed(tokens), typed(tokens, token_types=torch.ones_like(tokens)))
+
+
+@torch.no_grad()
+def test_rotary_positions_see_distances_not_places():
+    # With rotary positions and full attention, rolling the document rolls the result.
+    model = encoder(positions="rotary", pattern=PatternSpec(block_size=64))
+    tokens = document(64)
+    padding = document(30)
+    layout = DocumentLayout((64, 30), block_size=64)
+    first = model(layout.pack(torch.cat((tokens, padding))), layout=layout)[:64]
+    torch.testing.assert_close(first, model(tokens[None])[0])
+    learned = encoder()
+    assert not torch.allclose(learned(tokens.repeat(2)[None])[0, :64], learned(tokens.repeat(2)[None])[0, 64:])
+
+
+def test_every_parameter_gets_a_gradient(model):
+    model.train()
+    model(document(200)[None]).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@torch.no_grad()
+def test_heads_give_one_answer_per_document_and_per_token():
+    layout = DocumentLayout(LENGTHS, block_size=16)
+    packed = layout.pack(torch.cat([document(length) for length in LENGTHS]))
+    torch.manual_seed(0)
+    sequence, token = SequenceClassifier(CONFIG, num_labels=3).eval(), TokenClassifier(CONFIG, num_labels=2).eval()
+    together, per_token = sequence(packed, layout), token(packed, layout)
+    assert together.shape == (7, 3)
+    assert per_token.shape == (layout.total_length, 2)
+    for row, length in enumerate(LENGTHS):
+        alone = DocumentLayout((length,), block_size=16)
+        assert torch.equal(sequence(alone.pack(document(length)), alone)[0], together[row])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden_size": 30}, r"hidden_size 30 is not a multiple of num_heads 4\. Use 28 or 32\."),
+        ({"hidden_size": 20, "positions": "rotary"}, r"rotary positions need an even hidden_size / num_heads, got 5"),
+        ({"num_layers": 0}, r"num_layers must be at least 1, got 0"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+        (
+            {"pattern": PatternSpec(window_blocks=0, global_blocks=0, random_blocks=0)},
+            r"no window, global or random blocks, so no token would see any other",
+        ),
+    ],
+)
+def test_a_config_that_makes_no_model_is_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(CONFIG, **change)
+
+
+@pytest.mark.parametrize(
+    ("token_ids", "arguments", "message"),
+    [
+        (torch.zeros(3, dtype=torch.int64), {}, r"token_ids must be int64 \[batch, length\].*layout="),
+        (torch.zeros(0, 3, dtype=torch.int64), {}, r"both at least 1, got torch.int64 \[0, 3\]"),
+        (torch.zeros(1, 0, dtype=torch.int64), {}, r"both at least 1, got torch.int64 \[1, 0\]"),
+        (torch.zeros(1, 3), {}, r"token_ids must be int64"),
+        (torch.zeros(1, 3, dtype=torch.int64), {"key_mask": torch.ones(1, 3)}, r"key_mask must be bool \[1, 3\]"),
+        (
+            torch.zeros(2, 3, dtype=torch.int64),
+            {"key_mask": torch.tensor([[True] * 3, [False] * 3])},
+            r"document 1 of the batch has no real token",
+        ),
+        (torch.zeros(1, 1001, dtype=torch.int64), {}, r"a document has 1001 tokens, the model reads at most 1000"),
+        (
+            torch.zeros(9, dtype=torch.int64),
+            {"layout": DocumentLayout((3,), block_size=16)},
+            r"packed token_ids must be \[16\] for this layout, got \[9\]",
+        ),
+        (
+            torch.zeros(16, dtype=torch.int64),
+            {"layout": DocumentLayout((3,), block_size=8)},
+            r"the layout has block_size 8, the model 16",
+        ),
+        (
+            torch.zeros(1, 3, dtype=torch.int64),
+            {"token_types": torch.zeros(1, 3, dtype=torch.int64)},
+            r"token_types were given to a model without token types",
+        ),
+    ],
+)
+def test_input_that_makes_no_sense_is_refused_with_the_cure(token_ids, arguments, message):
+    with pytest.raises(ShapeError, match=message):
+        encoder()(token_ids, **arguments)
