@@ -22,10 +22,11 @@ from bigbird.tokenizers import DnaTokenizer, Tokenizer
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+MODEL_CARD = "README.md"
 FORMAT = 1
 
 _PACKAGED = Path(__file__).parent / "pretrained"
-_TASK_NAMES = {task: name for name, task in TASKS.items()}
+_TASK_NAMES: dict[type, str] = {task: name for name, task in TASKS.items()}
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def load_model(name_or_folder: str | Path, *, device: torch.device | str = "cpu"
     if kind is None:
         raise CheckpointError(f"{folder / CONFIG_FILE}: task.name must be one of {', '.join(TASKS)}")
     source = str(folder / CONFIG_FILE)
-    task: Task = configs.from_json(kind, task_values, source=source)  # type: ignore[arg-type]
+    task: Task = configs.from_json(kind, task_values, source=source)
     encoder = configs.from_json(EncoderConfig, description["encoder"], source=source)
     model = _load_weights(folder / WEIGHTS_FILE, task, encoder)
     return LoadedModel(model.to(device).eval(), encoder, task, DnaTokenizer.load(folder), description.get("notes", {}))

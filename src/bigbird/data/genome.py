@@ -40,25 +40,27 @@ class _Reader(Protocol):
 
 
 class Genome:
-    """Random access to a FASTA file: plain or bgzip through an index (needs pysam), anything else from memory.
+    """Random access to FASTA files: plain or bgzip through an index (needs pysam), anything else from memory.
 
-    The index is written beside the file the first time, after every letter has been checked.
+    The index is written beside a file the first time, after every letter has been checked.
+
+    contigs  length of each contig, in the files' order
     """
 
-    def __init__(self, reader: _Reader, *, source: str) -> None:
-        self._reader = reader
-        self.source = source
+    def __init__(self, readers: Mapping[str, _Reader]) -> None:
+        self.source = ", ".join(readers)
+        self.contigs: dict[str, int] = {}
+        self._reader_of: dict[str, _Reader] = {}
+        for path, reader in readers.items():
+            for contig, length in reader.contigs.items():
+                if contig in self.contigs:
+                    raise DataError(f"{path} has a contig {contig!r} that another of the files has too")
+                self.contigs[contig], self._reader_of[contig] = length, reader
 
     @classmethod
-    def open(cls, path: Path | str) -> Genome:
-        """Open a FASTA file; raises `DataError` for anything that is not one."""
-        path = Path(path)
-        return cls(_IndexedReader(path) if _can_be_indexed(path) else _MemoryReader(path), source=str(path))
-
-    @property
-    def contigs(self) -> Mapping[str, int]:
-        """Length of each contig, in the file's order."""
-        return self._reader.contigs
+    def open(cls, *paths: Path | str) -> Genome:
+        """Open one or several FASTA files as one genome; raises `DataError` for anything that is not FASTA."""
+        return cls({str(path): _reader(Path(path)) for path in paths})
 
     def window(self, interval: Interval) -> Window:
         """The interval's bases, N where it reaches beyond the contig; reverse-complemented on strand "-"."""
@@ -66,7 +68,7 @@ class Genome:
         if length is None:
             raise DataError(f"{self.source} has no contig {interval.contig!r}; it has {', '.join(self.contigs)}")
         start, end = max(interval.start, 0), min(interval.end, length)
-        inside = self._reader.fetch(interval.contig, start, end) if start < end else ""
+        inside = self._reader_of[interval.contig].fetch(interval.contig, start, end) if start < end else ""
         cleaned = clean_dna(inside, source=f"{self.source} {interval.contig}:{start}")
         before = min(max(-interval.start, 0), interval.length)
         after = interval.length - before - len(inside)
@@ -74,6 +76,10 @@ class Genome:
         if interval.strand == "-":
             sequence = reverse_complement(sequence)
         return Window(sequence, before + after, cleaned.num_ambiguous)
+
+
+def _reader(path: Path) -> _Reader:
+    return _IndexedReader(path) if _can_be_indexed(path) else _MemoryReader(path)
 
 
 class _MemoryReader:

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 Strand = Literal["+", "-", "."]
 Kind = Literal["gene", "transcript"]
+Missing = Literal["error", "skip"]
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,11 @@ def parse_region(text: str, contigs: Mapping[str, int]) -> Interval:
     return Interval(contig, start - 1, end)
 
 
-def read_bed(path: Path, contigs: Mapping[str, int]) -> list[Interval]:
-    """Read a BED file of 3 to 12 columns (plain or gzip); every line must lie on the genome's `contigs`."""
+def read_bed(path: Path, contigs: Mapping[str, int], *, missing: Missing = "error") -> list[Interval]:
+    """Read a BED file of 3 to 12 columns (plain or gzip) for a genome with these `contigs`.
+
+    missing "error" wants every line on the genome; "skip" leaves out, aloud, lines of contigs it lacks.
+    """
     rows = []
     for number, line in read_lines(path):
         if not line.strip() or line.startswith(("#", "track", "browser")):
@@ -76,8 +80,10 @@ def read_bed(path: Path, contigs: Mapping[str, int]) -> list[Interval]:
         rows.append((number, _bed_line(line, f"{path}:{number}")))
     if not rows:
         raise DataError(f"{path} holds no intervals")
-    names = translate_names({interval.contig for _, interval in rows}, contigs, source=str(path))
-    return [_placed(interval, names, contigs, f"{path}:{number}") for number, interval in rows]
+    names = translate_names({interval.contig for _, interval in rows}, contigs, source=str(path), missing=missing)
+    return [
+        _placed(interval, names, contigs, f"{path}:{number}") for number, interval in rows if interval.contig in names
+    ]
 
 
 def read_annotation(path: Path, contigs: Mapping[str, int]) -> list[Feature]:
@@ -121,7 +127,7 @@ def translate_names(
     contigs: Mapping[str, int],
     *,
     source: str,
-    missing: Literal["error", "skip"] = "error",
+    missing: Missing = "error",
 ) -> dict[str, str]:
     """Match contig names with those of the genome: "chr1" and "1" are the same, so are "chrM" and "MT".
 

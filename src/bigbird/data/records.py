@@ -122,12 +122,13 @@ def _json_object(line: str, source: str) -> Mapping[str, object]:
 
 
 def _record(row: Mapping[str, object], genome: Genome | None, source: str) -> Record:
+    name = str(row.get("name") or source)
     labels, spans = _labels(row.get("label"), source), _spans(row.get("spans"), source)
     if "sequence" in row:
         text = row["sequence"]
         if not isinstance(text, str) or not text:
             raise DataError(f"{source}: the sequence is empty")
-        return Record(sequence=clean_dna(text, source=source).sequence, name=str(row.get("name") or ""), labels=labels)
+        return Record(sequence=clean_dna(text, source=source).sequence, name=name, labels=labels, spans=spans)
     if not {"contig", "start", "end"} <= set(row):
         raise DataError(
             f"{source}: a record needs a column 'sequence', or 'contig', 'start' and 'end'; it has "

@@ -58,18 +58,18 @@ class Reporter:
         self._bar.update(self._task, completed=step, note=note)
         if not self.console.is_terminal and time.monotonic() - self._said >= _SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
-            self.console.print(f"step {step} of {self._num_steps}  {note}", highlight=False)
+            self.say(f"step {step} of {self._num_steps}  {note}")
 
     def evaluation(self, step: int, scores: Mapping[str, Estimate]) -> None:
         """The validation records were scored."""
         values = {name: _json_estimate(score) for name, score in scores.items()}
         self._write({"event": "evaluation", "step": step, **values})
         shown = "  ".join(f"{name} {score.value:.4f}" for name, score in scores.items())
-        self.console.print(f"after step {step}: {shown}", highlight=False)
+        self.say(f"after step {step}: {shown}")
 
     def say(self, text: str) -> None:
         """Print a line without disturbing the bar."""
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=not self.console.is_terminal)
 
     def _write(self, event: Mapping[str, object]) -> None:
         with self._path.open("a") as file:

@@ -1,0 +1,318 @@
+"""The command line. Every heavy import stands inside the command that needs it, so that --help answers at once."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO, TypeVar
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from bigbird.errors import BigBirdError, InputError
+
+if TYPE_CHECKING:
+    from bigbird.checkpoint import LoadedModel
+    from bigbird.data.genome import Genome
+    from bigbird.data.records import Record
+    from bigbird.run import RunConfig
+    from bigbird.tasks import Prediction
+
+Item = TypeVar("Item")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="BigBird: sparse-attention transformers for long documents and genomes.",
+)
+
+Model = Annotated[str, typer.Argument(help="A model folder, or the name of a model that comes with bigbird.")]
+GenomeFiles = Annotated[
+    list[Path] | None, typer.Option("--genome", help="FASTA file(s) that places refer to. May be given several times.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a setting: name.name=value. May be given several times.")
+]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake becomes one line and exit code 2, never a traceback."""
+    console = Console(stderr=True)
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=console, show_time=False, show_path=False, markup=False)],
+    )
+    try:
+        app()
+    except BigBirdError as error:
+        print(f"bigbird: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2 if isinstance(error, InputError | ImportError) else 1) from None
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # the reader of our output has gone, as `head` does
+            sys.stderr.close()
+            raise SystemExit(0) from None
+        print(f"bigbird: {error.filename or 'file'}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("bigbird: stopped", file=sys.stderr)  # noqa: T201
+        raise SystemExit(130) from None
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe, or the run.json of an earlier run to repeat.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the run: model, metrics.jsonl, saved states.")] = None,
+    settings: Settings = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest saved state in --out.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print the run's settings and stop.")] = False,
+) -> None:
+    """Train a model, from nothing or from another model. `bigbird info` lists the recipes."""
+    import json
+
+    from bigbird import config as configs
+    from bigbird.run import train as carry_out
+
+    run = configs.overridden(_run_config(recipe), settings or [])
+    if show:
+        print(json.dumps(configs.to_json(run), indent=2))  # noqa: T201
+        return
+    if out is None:
+        raise InputError("say where the run shall be written, with --out FOLDER (or look at it with --show)")
+    carry_out(run, out, resume=resume)
+    _say(f"the best model is in {out / 'model'}; use it with: bigbird predict {out / 'model'} FILE")
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Annotated[Path, typer.Argument(help="Labelled records: .csv, .tsv or .jsonl.")],
+    genome: GenomeFiles = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.")] = None,
+) -> None:
+    """Score a model on labelled records, with 95 % intervals."""
+    import json
+
+    from bigbird.data.files import written_whole
+    from bigbird.data.records import read_records
+    from bigbird.predictor import Predictor
+
+    predictor = Predictor.load(model)
+    records = read_records(data, genome=_genome(genome))
+    answers = list(_watched(predictor.predict(records), len(records), "records"))
+    scores = predictor.loaded.task.score(answers, records)
+    for name, score in scores.items():
+        print(f"{name}\t{score}")  # noqa: T201
+    if out is not None:
+        figures = {name: dict(score._asdict()) for name, score in scores.items()}
+        with written_whole(out) as path:
+            path.write_text(json.dumps({"model": model, "data": str(data), "scores": figures}, indent=2) + "\n")
+
+
+@app.command()
+def predict(
+    model: Model,
+    data: Annotated[Path, typer.Argument(help="Records: .fa, .bed (with --genome), .csv, .tsv or .jsonl.")],
+    genome: GenomeFiles = None,
+    out: Annotated[Path | None, typer.Option(help="Write the table here instead of to the screen.")] = None,
+) -> None:
+    """Predict labels of sequences; writes a table separated by tabs."""
+    from bigbird.data.files import written_whole
+    from bigbird.data.records import read_records
+    from bigbird.predictor import Predictor
+
+    predictor = Predictor.load(model)
+    records = read_records(data, genome=_genome(genome))
+    answers = _watched(predictor.predict(records), len(records), "records")
+    if out is None:
+        _write_table(sys.stdout, predictor.loaded, records, answers)
+        return
+    with written_whole(out) as path, path.open("w") as file:
+        _write_table(file, predictor.loaded, records, answers)
+    _say(f"{len(records)} predictions are in {out}")
+
+
+@app.command()
+def scan(
+    model: Model,
+    genome: GenomeFiles = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(help="contig or contig:start-end; may be given several times. All contigs if not."),
+    ] = None,
+    annotation: Annotated[Path | None, typer.Option(help="GTF or GFF3 to compare the calls with.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Score from which a stretch is called.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for calls.bed, scores.bedgraph, pictures and report.html.")] = Path(
+        "scan"
+    ),
+    settings: Settings = None,
+) -> None:
+    """Run a model along a genome and call what it finds, for a genome browser and for people."""
+    from bigbird import config as configs
+    from bigbird.data.intervals import Interval, parse_region, read_annotation
+    from bigbird.genomics.report import in_words, write_scan
+    from bigbird.genomics.scan import ScanConfig
+    from bigbird.genomics.scan import scan as carry_out
+    from bigbird.predictor import Predictor
+
+    opened = _genome(genome)
+    if opened is None:
+        raise InputError("scan needs the genome to run along, with --genome FASTA")
+    predictor = Predictor.load(model)
+    config = configs.changed(ScanConfig(), predictor.loaded.notes.get("scan", {}), source=f"model {model}")
+    config = configs.overridden(config, [*(settings or []), *([f"threshold={threshold}"] if threshold else [])])
+    contigs = opened.contigs
+    regions = [parse_region(text, contigs) for text in region or []]
+    regions = regions or [Interval(contig, 0, length) for contig, length in contigs.items()]
+    features = read_annotation(annotation, contigs) if annotation else []
+    tracks = [
+        carry_out(predictor, opened, place, config, watch=partial(_watched, what=place.contig)) for place in regions
+    ]
+    result = write_scan(out, tracks, config, features, model=model)
+    for note in result.notes:
+        _say(note)
+    if result.agreement is not None:
+        _say(in_words(result.agreement))
+    _say(f"{len(result.found)} calls are in {out / 'calls.bed'}; open {out / 'report.html'}")
+
+
+@app.command()
+def info(
+    model: Annotated[str | None, typer.Argument(help="A model folder or the name of a packaged model.")] = None,
+) -> None:
+    """Say what this installation can do, or what a model is."""
+    for line in _about_model(model) if model else _about_installation():
+        print(line)  # noqa: T201
+
+
+def _about_installation() -> Iterator[str]:
+    import platform
+    from importlib import metadata
+    from importlib.util import find_spec
+
+    import torch
+
+    from bigbird.attention import PatternSpec, backend_report
+    from bigbird.checkpoint import packaged_models
+    from bigbird.recipes import RECIPES
+
+    yield f"bigbird {metadata.version('bigbird')}  torch {torch.__version__}  Python {platform.python_version()}"
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    yield f"GPU: {gpu}   CPU threads: {torch.get_num_threads()}"
+    yield ""
+    yield "attention backends on this machine, in the order `auto` tries them:"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    pattern = PatternSpec().build(num_blocks=16, num_heads=1).to(device)
+    for name, reason in backend_report(torch.zeros(1, 1, 1024, 64, device=device), pattern):
+        yield f"  {name:10} {reason or 'ready'}" + (
+            "  (never chosen by auto: quadratic)" if name == "reference" else ""
+        )
+    yield ""
+    yield "optional parts:"
+    for extra, package, use in _OPTIONAL:
+        state = "installed" if find_spec(package) else f"missing; pip install 'bigbird[{extra}]'"
+        yield f"  {package:14} {use}: {state}"
+    yield ""
+    yield "models that come with bigbird: " + (", ".join(packaged_models()) or "none")
+    yield "recipes for `bigbird train`:"
+    for name, use in RECIPES.items():
+        yield f"  {name:24} {use}"
+
+
+_OPTIONAL = (
+    ("dna", "pysam", "genomes through an index"),
+    ("plot", "matplotlib", "pictures of scans"),
+)
+
+
+def _about_model(model: str) -> Iterator[str]:
+    from bigbird.checkpoint import MODEL_CARD, find_model, load_model
+
+    loaded, folder = load_model(model), find_model(model)
+    encoder, pattern = loaded.encoder, loaded.encoder.pattern
+    num_parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
+    yield f"{folder}"
+    yield f"task: {type(loaded.task).__name__}, labels {', '.join(loaded.task.labels)}"
+    yield (
+        f"encoder: {num_parameters / 1e6:.1f} M parameters with the head, {encoder.num_layers} layers, width "
+        f"{encoder.hidden_size}, {encoder.num_heads} heads, {encoder.positions} positions, up to "
+        f"{encoder.max_length} tokens"
+    )
+    yield (
+        f"pattern: graph {pattern.graph}, blocks of {pattern.block_size}, window {pattern.window_blocks}, global "
+        f"{pattern.global_blocks}, random {pattern.random_blocks}"
+    )
+    yield f"tokenizer: {loaded.tokenizer.vocab_size} tokens"
+    card = folder / MODEL_CARD
+    if card.is_file():
+        yield ""
+        yield card.read_text(encoding="utf-8")
+
+
+def _run_config(recipe: str) -> RunConfig:
+    """A recipe's run, or the one a run.json describes."""
+    import json
+
+    from bigbird import config as configs
+    from bigbird.recipes import recipe as recipe_named
+
+    if not recipe.endswith(".json"):
+        return recipe_named(recipe)
+    try:
+        values = json.loads(Path(recipe).read_text(encoding="utf-8"))
+        name = values["recipe"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{recipe} is no run.json of an earlier run: {error!r}") from None
+    return configs.changed(recipe_named(name), values, source=recipe)
+
+
+def _genome(paths: list[Path] | None) -> Genome | None:
+    from bigbird.data.genome import Genome
+
+    return Genome.open(*paths) if paths else None
+
+
+def _watched(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+    """The items, with a progress bar when someone is looking."""
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    yield from track(items, description=what, total=total, console=console, disable=not console.is_terminal)
+
+
+def _write_table(file: TextIO, loaded: LoadedModel, records: Sequence[Record], answers: Iterable[Prediction]) -> None:
+    from bigbird.tasks import Classification
+
+    labels = loaded.task.labels
+    is_whole = isinstance(loaded.task, Classification)
+    columns = labels if is_whole else [f"{label} {part}" for label in labels for part in ("score", "place")]
+    print("name", *(["label"] if is_whole else []), *columns, sep="\t", file=file)
+    for record, answer in zip(records, answers, strict=True):
+        if is_whole:
+            cells = [";".join(answer.labels), *(f"{value:.6f}" for value in answer.probabilities)]
+        else:
+            best = answer.probabilities.argmax(0)
+            cells = [
+                cell
+                for column, place in enumerate(best)
+                for cell in (f"{answer.probabilities[place, column]:.6f}", _place(record, int(place)))
+            ]
+        print(record.name, *cells, sep="\t", file=file)
+
+
+def _place(record: Record, index: int) -> str:
+    """Where a base of a record lies, counted from 1: on its genome if it has one."""
+    interval = record.interval
+    if interval is None:
+        return str(index + 1)
+    place = interval.end - 1 - index if interval.strand == "-" else interval.start + index
+    return f"{interval.contig}:{place + 1}"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201

@@ -1,0 +1,90 @@
+"""Calls against an annotation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigbird.data.intervals import Feature, Interval, start_sites
+from bigbird.genomics.scan import Call, Track
+
+
+class Agreement(NamedTuple):
+    """How well calls and annotated starts meet.
+
+    num_starts, num_found     starts of the wanted genes in the region, and those with a call's summit within reach
+    num_calls, num_supported  calls, and those with any annotated transcript's start within reach of the summit
+    num_bins, num_near        bins of known bases, and those within reach of an annotated transcript's start
+    """
+
+    num_starts: int
+    num_found: int
+    num_calls: int
+    num_supported: int
+    num_bins: int
+    num_near: int
+    reach_bp: int
+
+    @property
+    def recall(self) -> float:
+        """Share of the starts that were found."""
+        return self.num_found / self.num_starts if self.num_starts else float("nan")
+
+    @property
+    def precision(self) -> float:
+        """Share of the calls that are supported."""
+        return self.num_supported / self.num_calls if self.num_calls else float("nan")
+
+    @property
+    def chance(self) -> float:
+        """The precision of calls put down at random."""
+        return self.num_near / self.num_bins if self.num_bins else float("nan")
+
+
+def added(parts: Sequence[Agreement]) -> Agreement:
+    """The agreement over several regions."""
+    sums = {name: sum(getattr(part, name) for part in parts) for name in Agreement._fields if name != "reach_bp"}
+    return parts[0]._replace(**sums)
+
+
+def wanted_starts(features: Sequence[Feature], region: Interval) -> list[Interval]:
+    """Starts of the region's protein-coding genes, or of all its genes when the annotation knows no such type."""
+    genes = [feature for feature in features if feature.kind == "gene"]
+    coding = [feature for feature in genes if feature.biotype == "protein_coding"]
+    return _inside(start_sites(coding or genes, kind="gene"), region)
+
+
+def compare(found: Sequence[Call], features: Sequence[Feature], track: Track, *, reach_bp: int = 500) -> Agreement:
+    """Count calls and starts that lie within `reach_bp` bases of each other, whatever the strand."""
+    region = track.region
+    starts = np.array([site.start for site in wanted_starts(features, region)])
+    supporting = np.array([site.start for site in start_sites(features) if site.contig == region.contig])
+    summits = np.array([call.summit for call in found])
+    is_known = ~np.isnan(track.scores[:, 0])
+    middles = region.start + np.arange(len(is_known)) * track.bin_bp + track.bin_bp // 2
+    return Agreement(
+        num_starts=len(starts),
+        num_found=int((distance_to(starts, summits) <= reach_bp).sum()),
+        num_calls=len(summits),
+        num_supported=int((distance_to(summits, supporting) <= reach_bp).sum()),
+        num_bins=int(is_known.sum()),
+        num_near=int((distance_to(middles[is_known], supporting) <= reach_bp).sum()),
+        reach_bp=reach_bp,
+    )
+
+
+def _inside(sites: Sequence[Interval], region: Interval) -> list[Interval]:
+    return [site for site in sites if site.contig == region.contig and region.start <= site.start < region.end]
+
+
+def distance_to(places: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
+    """From each place to the nearest of the others; infinite when there is none."""
+    if not len(others):
+        return np.full(len(places), np.inf)
+    others = np.sort(others)
+    right = np.searchsorted(others, places).clip(0, len(others) - 1)
+    nearest = np.minimum(abs(places - others[right]), abs(places - others[right - 1]))
+    return np.asarray(nearest, np.float64)

@@ -1,0 +1,100 @@
+"""Pictures of scans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigbird.data.files import written_whole
+from bigbird.data.intervals import Feature
+from bigbird.errors import require
+from bigbird.genomics.scan import Call, Track
+
+_MAX_POINTS = 4000  # a picture has no more columns than that
+_COLOURS = ("#0b6e99", "#c2571a", "#4a7c3a", "#7d5ba6")  # told apart in grey and by the colour-blind
+
+
+def draw_scan(
+    path: Path, track: Track, found: Sequence[Call], features: Sequence[Feature], *, threshold: float
+) -> None:
+    """Write a PNG: scores (second label, or strand -, downwards), calls, and annotated genes below."""
+    figure = require("matplotlib.figure", extra="plot", purpose="a picture").Figure(
+        figsize=(14, 5), layout="constrained"
+    )
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    _draw_scores(upper, track, threshold)
+    _draw_calls(upper, found)
+    _draw_genes(lower, track, features)
+    upper.set_title(f"{track.region.contig}:{track.region.start + 1:,}-{track.region.end:,}", loc="left")
+    lower.set_xlabel(f"position on {track.region.contig} (Mb)")
+    lower.set_xlim(track.region.start / 1e6, track.region.end / 1e6)
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def _draw_scores(axes: Any, track: Track, threshold: float) -> None:
+    signs = _signs(track.labels)
+    for column, label in enumerate(track.labels):
+        places, heights = _thinned(track, column)
+        colour = _COLOURS[column % len(_COLOURS)]
+        axes.fill_between(places, 0, signs[column] * heights, color=colour, linewidth=0.5, label=label, step="mid")
+        axes.axhline(signs[column] * threshold, color=colour, linewidth=0.6, linestyle=":")
+    axes.axhline(0, color="black", linewidth=0.6)
+    axes.set_ylim(-1.15 if min(signs) < 0 else 0, 1.15)
+    ticks = [-1, -0.5, 0, 0.5, 1] if min(signs) < 0 else [0, 0.5, 1]
+    axes.set_yticks(ticks, [f"{abs(tick):g}" for tick in ticks])
+    axes.set_ylabel("score")
+    axes.legend(loc="upper right", ncols=len(track.labels), frameon=False, bbox_to_anchor=(1, 1.12))
+
+
+def _draw_calls(axes: Any, found: Sequence[Call]) -> None:
+    for call in found:
+        is_down = call.interval.strand == "-"
+        height, marker = (-1.07, "^") if is_down else (1.07, "v")
+        axes.plot(call.summit / 1e6, height, marker=marker, color="black", markersize=4, clip_on=False)
+
+
+def _draw_genes(axes: Any, track: Track, features: Sequence[Feature]) -> None:
+    genes = [
+        feature
+        for feature in features
+        if feature.kind == "gene"
+        and feature.interval.contig == track.region.contig
+        and feature.interval.start < track.region.end
+        and feature.interval.end > track.region.start
+    ]
+    for gene in genes:
+        is_down = gene.interval.strand == "-"
+        height = 0.3 if is_down else 0.7
+        is_coding = gene.biotype == "protein_coding"
+        start = gene.start_site / 1e6
+        axes.hlines(
+            height, gene.interval.start / 1e6, gene.interval.end / 1e6, color="#444444" if is_coding else "#bbbbbb"
+        )
+        axes.plot(
+            start, height, marker="<" if is_down else ">", color="#444444" if is_coding else "#bbbbbb", markersize=5
+        )
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0.3, 0.7], ["genes −", "genes +"])
+    if not genes:
+        axes.text(0.5, 0.5, "no annotated genes given", transform=axes.transAxes, ha="center", color="#777777")
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+
+
+def _signs(labels: Sequence[str]) -> list[int]:
+    return [-1 if label.endswith("-") else 1 for label in labels]
+
+
+def _thinned(track: Track, column: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Places (Mb) and scores with no more points than a picture shows: the highest of each group of bins."""
+    scores = np.nan_to_num(track.scores[:, column])
+    group = -(-len(scores) // _MAX_POINTS)
+    padded = np.pad(scores, (0, -len(scores) % group)).reshape(-1, group)
+    heights: NDArray[np.float32] = padded.max(1)
+    places = np.arange(len(padded), dtype=np.float64) * group * track.bin_bp
+    return (track.region.start + places + group * track.bin_bp / 2) / 1e6, heights

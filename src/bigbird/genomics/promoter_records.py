@@ -1,0 +1,168 @@
+"""Windows of a genome as records with labelled start sites: what the promoter model learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bigbird import randomness
+from bigbird.data.genome import Genome
+from bigbird.data.intervals import Interval, Strand, parse_region, read_annotation, read_bed, start_sites
+from bigbird.data.records import Record, Span, on_genome
+from bigbird.data.sources import Datasets, FixedRecords
+from bigbird.errors import ConfigError, DataError
+from bigbird.genomics.promoters import LABELS, Candidates, Sites, centred, gc_share
+
+_IGNORED_BP = 300  # around a start only the annotation knows nothing counts as right or wrong
+_CORPUS_PIECE_BP = 500
+_CORPUS_PIECES = 32_000  # 16 Mb, enough for a vocabulary of some thousand
+
+Kind = Literal["site", "matched", "any"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromoterData:
+    """Genome windows in which bases near a start site carry the label "promoter+" or "promoter-".
+
+    genomes             FASTA files
+    sites               BED of promoter start sites, one base each, with strand
+    annotations         GTF or GFF3 files; starts they alone know are neither learned nor taken for negatives
+    train_regions       such as "chr16" or "chr22:1-20000000"
+    validation_regions  likewise
+    window_bp           bases per record, a multiple of 50
+    span_bp             bases left and right of a start site that carry its label
+    any_share           records per promoter from anywhere in the regions, beside one GC-matched window far from starts
+    """
+
+    genomes: tuple[str, ...] = ()
+    sites: str = ""
+    annotations: tuple[str, ...] = ()
+    train_regions: tuple[str, ...] = ()
+    validation_regions: tuple[str, ...] = ()
+    window_bp: int = 8_000
+    span_bp: int = 75
+    any_share: float = 0.3
+    seed: int = 0
+
+    def open(self) -> Datasets:
+        """See `DataConfig`. Validation records are drawn once, as epoch -1."""
+        for name in ("genomes", "sites", "train_regions", "validation_regions"):
+            if not getattr(self, name):
+                raise ConfigError(f"data.{name} is not set; for example --set 'data.{name}={_EXAMPLES[name]}'")
+        genome = Genome.open(*self.genomes)
+        sites = read_sites(genome, self.sites, self.annotations)
+        train, validation = (
+            PromoterWindows(genome, sites, [parse_region(text, genome.contigs) for text in regions], self)
+            for regions in (self.train_regions, self.validation_regions)
+        )
+        held_out = [validation.record(index, epoch=-1) for index in range(len(validation))]
+        return Datasets(train, FixedRecords(held_out).records, LABELS, train.corpus)
+
+
+_EXAMPLES = {
+    "genomes": '["chr16.fa.gz"]',
+    "sites": "promoters.bed",
+    "train_regions": '["chr16"]',
+    "validation_regions": '["chr22"]',
+}
+
+
+def read_sites(genome: Genome, sites: str, annotations: Sequence[str]) -> Sites:
+    """Promoters from a BED file (those on the genome's contigs) and other starts from annotations."""
+    promoters = read_bed(Path(sites), genome.contigs, missing="skip")
+    if any(site.length != 1 or site.strand == "." for site in promoters):
+        raise DataError(f"{sites} must hold one base per line, the start site, and its strand in column 6")
+    annotated = [site for path in annotations for site in start_sites(read_annotation(Path(path), genome.contigs))]
+    return Sites(promoters, annotated)
+
+
+class PromoterWindows:
+    """A `RecordSource`: every promoter once per epoch at a new place in its window, with negatives drawn anew."""
+
+    def __init__(self, genome: Genome, sites: Sites, regions: Sequence[Interval], config: PromoterData) -> None:
+        self.genome, self.sites, self.regions, self.config = genome, sites, list(regions), config
+        self.promoters = [site for region in regions for site in sites.promoters_in(region)]
+        if not self.promoters:
+            raise DataError(f"no promoter site lies in {', '.join(region.contig for region in regions)}")
+        self.candidates = Candidates(genome, sites, regions, window_bp=config.window_bp)
+        self._num_any = round(config.any_share * len(self.promoters))
+
+    def __len__(self) -> int:
+        return 2 * len(self.promoters) + self._num_any
+
+    def record(self, index: int, *, epoch: int) -> Record:
+        """See `RecordSource`. First the promoters, then their negatives, then windows from anywhere."""
+        key = (self.config.seed, epoch, index)
+        kind, site = divmod(index, len(self.promoters))
+        if kind == 0:
+            window = self._around(self.promoters[site], key)
+        elif kind == 1:
+            window = self._matching(self.promoters[site], key)
+        else:
+            window = self._anywhere(key)
+        record = self._labelled(window)
+        return record.on_other_strand() if randomness.uniform(*key, 0) < 0.5 else record
+
+    def corpus(self) -> Iterator[str]:
+        """Pieces of the regions for training a tokenizer, either strand."""
+        for number in range(_CORPUS_PIECES):
+            window = self._anywhere((self.config.seed, number, -2), width=_CORPUS_PIECE_BP)
+            strand: Strand = "+" if randomness.uniform(self.config.seed, number, -3) < 0.5 else "-"
+            yield self.genome.window(replace(window, strand=strand)).sequence
+
+    def _around(self, site: Interval, key: tuple[int, ...]) -> Interval:
+        width = self.config.window_bp
+        margin = min(300, width // 4)  # the site itself never stands at the very edge
+        start = site.start - int(randomness.integers(margin, width - margin, *key, 1))
+        return Interval(site.contig, start, start + width)
+
+    def _matching(self, site: Interval, key: tuple[int, ...]) -> Interval:
+        positive = self.genome.window(centred(site, self.config.window_bp)).sequence
+        window = self.candidates.matching(gc_share(positive), *key) or self.candidates.any(*key)
+        return replace(window, strand=".")
+
+    def _anywhere(self, key: tuple[int, ...], width: int | None = None) -> Interval:
+        """A window that is mostly known bases, uniform over the regions."""
+        width = width or self.config.window_bp
+        lengths = np.array([region.length - width for region in self.regions]).clip(0)
+        for attempt in range(100):
+            place = int(randomness.integers(0, int(lengths.sum()), *key, 2, attempt))
+            number = int(np.searchsorted(lengths.cumsum(), place, side="right"))
+            start = self.regions[number].start + place - int(lengths[:number].sum())
+            window = Interval(self.regions[number].contig, start, start + width)
+            if self.genome.window(window).sequence.count("N") <= width // 2:
+                return window
+        raise DataError("the regions are almost entirely N")
+
+    def _labelled(self, window: Interval) -> Record:
+        reach = self.config.span_bp
+        nearby = replace(window, start=window.start - _IGNORED_BP, end=window.end + _IGNORED_BP)
+        promoters = self.sites.promoters_in(nearby)
+        spans = [
+            Span(site.start - reach - window.start, site.start + reach + 1 - window.start, f"promoter{site.strand}")
+            for site in promoters
+        ]
+        return replace(
+            on_genome(window, self.genome),
+            spans=tuple(span for span in spans if span.end > 0 and span.start < window.length),
+            ignored=self._ignored(window, nearby, promoters),
+        )
+
+    def _ignored(
+        self, window: Interval, nearby: Interval, promoters: Sequence[Interval]
+    ) -> tuple[tuple[int, int], ...]:
+        unsure = np.zeros(window.length + 2, np.int8)  # one cell of margin on either side, to find the edges
+        for place in self.sites.known_in(nearby):
+            unsure[self._cells(int(place), window)] = 1
+        for site in promoters:
+            unsure[self._cells(site.start, window)] = 0
+        edges = np.flatnonzero(np.diff(unsure))
+        return tuple(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+    def _cells(self, place: int, window: Interval) -> slice:
+        middle = place - window.start
+        return slice(1 + max(middle - _IGNORED_BP, 0), 1 + max(min(middle + _IGNORED_BP, window.length), 0))

@@ -1,0 +1,216 @@
+"""A scan as a folder a biologist can open: BED, bedGraph, pictures, a page and a summary."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from bigbird.data.files import written_whole
+from bigbird.data.intervals import Feature, start_sites
+from bigbird.errors import MissingDependency
+from bigbird.genomics.agreement import Agreement, added, compare, distance_to
+from bigbird.genomics.plots import draw_scan
+from bigbird.genomics.scan import Call, ScanConfig, Track, calls, write_bed, write_bedgraph
+
+CALLS_FILE, SCORES_FILE, SUMMARY_FILE, PAGE_FILE = "calls.bed", "scores.bedgraph", "summary.json", "report.html"
+MAX_PICTURES = 24
+MAX_ROWS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanResult:
+    """What a scan found and where it was written.
+
+    agreement  None without an annotation
+    notes      what was left out, in words
+    """
+
+    folder: Path
+    found: tuple[Call, ...]
+    agreement: Agreement | None
+    notes: tuple[str, ...]
+
+
+def write_scan(
+    folder: Path, tracks: Sequence[Track], config: ScanConfig, features: Sequence[Feature], *, model: str
+) -> ScanResult:
+    """Write everything about the scanned regions into `folder`; pictures only where matplotlib is installed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    per_track = [calls(track, config) for track in tracks]
+    found = [call for some in per_track for call in some]
+    write_bed(folder / CALLS_FILE, found)
+    write_bedgraph(folder / SCORES_FILE, tracks)
+    agreements = [compare(some, features, track) for some, track in zip(per_track, tracks, strict=True)]
+    notes = [f"{sum(track.num_skipped for track in tracks)} windows of nothing but N were left out"]
+    pictures = _draw(folder, tracks, per_track, config, features, notes)
+    result = ScanResult(
+        folder=folder, found=tuple(found), agreement=added(agreements) if features else None, notes=tuple(notes)
+    )
+    with written_whole(folder / SUMMARY_FILE) as path:
+        path.write_text(json.dumps(_summary(result, tracks, config, model), indent=2) + "\n")
+    with written_whole(folder / PAGE_FILE) as path:
+        path.write_text(_page(result, tracks, config, pictures, features, model), encoding="utf-8")
+    return result
+
+
+def in_words(agreement: Agreement) -> str:
+    """One sentence that says how good the calls are."""
+    return (
+        f"{agreement.num_found} of {agreement.num_starts} annotated gene starts have a call within "
+        f"{agreement.reach_bp} bp (recall {agreement.recall:.2f}); {agreement.num_supported} of {agreement.num_calls} "
+        f"calls lie within {agreement.reach_bp} bp of an annotated transcript start (precision "
+        f"{agreement.precision:.2f}, by chance {agreement.chance:.2f})"
+    )
+
+
+def _draw(
+    folder: Path,
+    tracks: Sequence[Track],
+    per_track: Sequence[Sequence[Call]],
+    config: ScanConfig,
+    features: Sequence[Feature],
+    notes: list[str],
+) -> list[Path]:
+    pictures = []
+    for track, some in list(zip(tracks, per_track, strict=True))[:MAX_PICTURES]:
+        path = folder / f"scan.{_safe(track.region.contig)}.png"
+        try:
+            draw_scan(path, track, some, features, threshold=config.threshold)
+        except MissingDependency as error:
+            notes.append(str(error))
+            break
+        pictures.append(path)
+    if len(tracks) > MAX_PICTURES:
+        notes.append(f"pictures were drawn for the first {MAX_PICTURES} of {len(tracks)} contigs")
+    return pictures
+
+
+def _safe(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
+
+
+def _summary(result: ScanResult, tracks: Sequence[Track], config: ScanConfig, model: str) -> dict[str, object]:
+    agreement = result.agreement
+    return {
+        "bigbird_version": metadata.version("bigbird"),
+        "model": model,
+        "regions": [f"{track.region.contig}:{track.region.start + 1}-{track.region.end}" for track in tracks],
+        "settings": asdict(config),
+        "num_calls": len(result.found),
+        "agreement": None
+        if agreement is None
+        else agreement._asdict()
+        | {"recall": agreement.recall, "precision": agreement.precision, "chance": agreement.chance},
+        "notes": result.notes,
+    }
+
+
+def _page(
+    result: ScanResult,
+    tracks: Sequence[Track],
+    config: ScanConfig,
+    pictures: Sequence[Path],
+    features: Sequence[Feature],
+    model: str,
+) -> str:
+    """A page without links to anything outside it: pictures are inside, there is no script."""
+    regions = ", ".join(
+        f"{track.region.contig}:{track.region.start + 1:,}-{track.region.end:,}" for track in tracks[:10]
+    )
+    images = "\n".join(
+        f'<img alt="Scores along {html.escape(path.stem)}" src="data:image/png;base64,'
+        f'{base64.b64encode(path.read_bytes()).decode()}">'
+        for path in pictures
+    )
+    return _PAGE.substitute(
+        model=html.escape(model),
+        regions=html.escape(regions) + (f" and {len(tracks) - 10} more" if len(tracks) > 10 else ""),
+        version=html.escape(metadata.version("bigbird")),
+        threshold=f"{config.threshold:g}",
+        num_calls=len(result.found),
+        agreement=html.escape(in_words(result.agreement)) if result.agreement else "No annotation was given.",
+        images=images or "<p>No pictures were drawn.</p>",
+        rows="\n".join(_rows(result.found[:MAX_ROWS], features)),
+        more=f"<p>{len(result.found) - MAX_ROWS} more calls stand in {CALLS_FILE}.</p>"
+        if len(result.found) > MAX_ROWS
+        else "",
+        notes="".join(f"<li>{html.escape(note)}</li>" for note in result.notes),
+        calls_file=CALLS_FILE,
+        scores_file=SCORES_FILE,
+    )
+
+
+def _rows(found: Sequence[Call], features: Sequence[Feature]) -> Iterator[str]:
+    sites = start_sites(features)
+    for call in found:
+        place = call.interval
+        there = [site for site in sites if site.contig == place.contig]
+        distances = distance_to(np.array([call.summit]), np.array([site.start for site in there]))
+        nearest = min(there, key=lambda site: abs(site.start - call.summit), default=None)
+        cells = (
+            f"{place.contig}:{place.start + 1:,}-{place.end:,}",
+            place.strand,
+            f"{call.summit + 1:,}",
+            f"{call.score:.3f}",
+            f"{nearest.name} ({nearest.strand})" if nearest else "",
+            f"{distances[0]:,.0f}" if nearest else "",
+        )
+        yield "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
+
+
+_PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Scan of $regions</title>
+<style>
+:root { color-scheme: light dark; --text: #1c1c1c; --quiet: #606060; --line: #d8d8d8; --paper: #ffffff; }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #e8e8e8; --quiet: #a8a8a8; --line: #444444; --paper: #1b1b1b; }
+}
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--paper);
+       max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin-bottom: 0; }
+h2 { font-size: 1.15rem; margin-top: 2rem; }
+.quiet { color: var(--quiet); margin-top: 0.25rem; }
+img { width: 100%; background: #ffffff; border: 1px solid var(--line); border-radius: 4px; margin: 0.5rem 0; }
+.table { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 0.9rem; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: 0.25rem 0.75rem 0.25rem 0; border-bottom: 1px solid var(--line); }
+code { font-size: 0.9em; }
+</style>
+</head>
+<body>
+<h1>$num_calls calls on $regions</h1>
+<p class="quiet">Model $model, threshold $threshold, bigbird $version</p>
+<p>$agreement</p>
+<h2>Scores</h2>
+$images
+<p class="quiet">The coloured area is the score along the region; a label of the minus strand points down. Dotted lines
+are the threshold, black triangles the calls. Below: annotated genes with an arrow at their start, protein-coding ones
+darker.</p>
+<h2>Calls</h2>
+<div class="table"><table>
+<thead><tr><th>Place</th><th>Strand</th><th>Summit</th><th>Score</th><th>Nearest annotated start</th>
+<th>Distance (bp)</th></tr></thead>
+<tbody>
+$rows
+</tbody>
+</table></div>
+$more
+<h2>Files</h2>
+<p><code>$calls_file</code> and <code>$scores_file</code>, beside this page, open in IGV or the UCSC browser. Places in
+them count from 0, as BED does; on this page they count from 1.</p>
+<ul class="quiet">$notes</ul>
+</body>
+</html>
+""")

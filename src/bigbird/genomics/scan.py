@@ -1,0 +1,200 @@
+"""A model along a genome: a score for every stretch, and the calls where it is high."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigbird.data.files import written_whole
+from bigbird.data.genome import Genome
+from bigbird.data.intervals import Interval, Strand
+from bigbird.data.records import Record, on_genome
+from bigbird.errors import ConfigError
+from bigbird.predictor import Predictor
+from bigbird.tasks import Classification
+
+Scores = NDArray[np.float32]
+Watch = Callable[[Iterable[Interval], int], Iterable[Interval]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanConfig:
+    """How a scan goes; lengths in bases.
+
+    window_bp   what the model sees at once
+    overlap_bp  what neighbouring windows share, so that every base is seen with context on both sides. For a model
+                with one answer per window the answer holds for the middle, window_bp - overlap_bp bases
+    bin_bp      one score each
+    threshold   score from which a stretch is called
+    merge_bp    calls of one label that lie closer are one
+    """
+
+    window_bp: int = 16_000
+    overlap_bp: int = 2_000
+    bin_bp: int = 10
+    threshold: float = 0.5
+    merge_bp: int = 500
+
+    def __post_init__(self) -> None:
+        if self.bin_bp < 1 or self.window_bp % self.bin_bp or self.overlap_bp % (2 * self.bin_bp):
+            raise ConfigError(
+                f"window_bp must be a multiple of bin_bp and overlap_bp of twice bin_bp, got window_bp "
+                f"{self.window_bp}, overlap_bp {self.overlap_bp}, bin_bp {self.bin_bp}"
+            )
+        if not 0 <= self.overlap_bp < self.window_bp:
+            raise ConfigError(f"overlap_bp must be at least 0 and below window_bp, got {self.overlap_bp}")
+        if not 0 < self.threshold < 1:
+            raise ConfigError(f"threshold must lie between 0 and 1, got {self.threshold}")
+
+
+class Track(NamedTuple):
+    """Scores along a region.
+
+    scores       float32 [bins, labels], NaN where the genome is unknown (N)
+    labels       such as ("promoter+", "promoter-")
+    num_skipped  windows left out because they hold nothing but N
+    """
+
+    region: Interval
+    bin_bp: int
+    scores: Scores
+    labels: tuple[str, ...]
+    num_skipped: int
+
+
+class Call(NamedTuple):
+    """A stretch whose score reaches the threshold.
+
+    interval  the stretch; its strand is the one the label names, its name the label
+    summit    the middle base of its best bin
+    score     of that bin
+    """
+
+    interval: Interval
+    summit: int
+    score: float
+
+
+def scan(
+    predictor: Predictor,
+    genome: Genome,
+    region: Interval,
+    config: ScanConfig,
+    *,
+    watch: Watch = lambda windows, _: windows,
+) -> Track:
+    """Score a region. `watch` may wrap the windows as they are taken; it is told how many there are."""
+    task = predictor.loaded.task
+    windows = list(_windows(region, genome.contigs[region.contig], config))
+    scores = np.full((-(-region.length // config.bin_bp), len(task.labels)), np.nan, np.float32)
+    under_way: deque[Record] = deque()
+    num_skipped = 0
+
+    def known_windows() -> Iterator[Record]:
+        nonlocal num_skipped
+        for window in watch(windows, len(windows)):
+            record = on_genome(window, genome)
+            if record.sequence.strip("N"):
+                under_way.append(record)
+                yield record
+            else:
+                num_skipped += 1
+
+    for prediction in predictor.predict(known_windows()):
+        record, values = under_way.popleft(), prediction.probabilities
+        if isinstance(task, Classification):
+            values = np.broadcast_to(values, (len(record.sequence), len(task.labels)))
+        _put(scores, region, config, record, values)
+    return Track(region, config.bin_bp, scores, task.labels, num_skipped)
+
+
+def calls(track: Track, config: ScanConfig) -> list[Call]:
+    """Every stretch that reaches the threshold, in order of place."""
+    found = []
+    for column, label in enumerate(track.labels):
+        scores = track.scores[:, column]
+        for first, last in _runs(scores >= config.threshold, gap=config.merge_bp // track.bin_bp):
+            best = first + int(np.nanargmax(scores[first:last]))
+            start = track.region.start + first * track.bin_bp
+            end = min(track.region.start + last * track.bin_bp, track.region.end)
+            strand: Strand = "+" if label.endswith("+") else "-" if label.endswith("-") else "."
+            summit = min(track.region.start + best * track.bin_bp + track.bin_bp // 2, end - 1)
+            found.append(Call(Interval(track.region.contig, start, end, strand, label), summit, float(scores[best])))
+    return sorted(found, key=lambda call: (call.interval.start, call.interval.end, call.interval.name))
+
+
+def write_bed(path: Path, found: Sequence[Call]) -> None:
+    """BED with 8 columns: score 0 to 1000, the thick part is the summit."""
+    with written_whole(path) as temporary, temporary.open("w") as file:
+        for call in found:
+            place, score = call.interval, round(1000 * call.score)
+            columns = (place.contig, place.start, place.end, place.name, score, place.strand)
+            print(*columns, call.summit, call.summit + 1, sep="\\t", file=file)
+
+
+def write_bedgraph(path: Path, tracks: Sequence[Track]) -> None:
+    """The highest score of any label, to three decimals; neighbouring bins of one value are one line."""
+    with written_whole(path) as temporary, temporary.open("w") as file:
+        print('track type=bedGraph name="bigbird" description="highest score of any label"', file=file)
+        for track in tracks:
+            best = np.nan_to_num(track.scores, nan=-1.0).max(axis=1).round(3)  # -1: unknown
+            changes = np.flatnonzero(np.append(True, best[1:] != best[:-1]))
+            for first, last in zip(changes, np.append(changes[1:], len(best)), strict=True):
+                if best[first] >= 0:
+                    start = track.region.start + int(first) * track.bin_bp
+                    end = min(track.region.start + int(last) * track.bin_bp, track.region.end)
+                    print(track.region.contig, start, end, f"{best[first]:.3f}", sep="\t", file=file)
+
+
+def _windows(region: Interval, contig_length: int, config: ScanConfig) -> Iterator[Interval]:
+    """Windows over the region, half an overlap beyond its ends; near a contig's end they move back inside."""
+    first = region.start - config.overlap_bp // 2
+    step = config.window_bp - config.overlap_bp
+    for place in range(first, max(region.end - config.overlap_bp // 2, first + 1), step):
+        start = max(0, min(place, contig_length - config.window_bp))
+        yield Interval(region.contig, start, start + config.window_bp)
+
+
+def _put(scores: Scores, region: Interval, config: ScanConfig, record: Record, values: NDArray[np.float32]) -> None:
+    """Write the middle of a window, half an overlap off each end, into the region's bins.
+
+    region    |----------------------|        where a window moved back inside the contig, its middle reaches
+    window  [  mmmmmm  ]                      into the one before; the later one stays
+    window          [  mmmmmm  ]
+    """
+    window = record.interval
+    assert window is not None
+    margin = config.overlap_bp // 2
+    first = max(window.start + margin, region.start) if window.start > 0 else region.start
+    last = min(window.end - margin if window.end < region.end + margin else region.end, region.end)
+    edges = np.arange(-(-(first - region.start) // config.bin_bp), len(scores) + 1) * config.bin_bp
+    edges = np.minimum(edges, region.length)
+    edges = edges[edges <= last - region.start]
+    if len(edges) < 2:
+        return
+    bins = slice(int(edges[0]) // config.bin_bp, int(edges[0]) // config.bin_bp + len(edges) - 1)
+    places = edges + region.start - window.start
+    letters = np.frombuffer(record.sequence.encode(), np.uint8)
+    unknown = _means((letters == ord("N"))[:, None], places)
+    scores[bins] = np.where(unknown > 0.5, np.nan, _means(values, places))
+
+
+def _means(values: NDArray[np.generic], edges: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean of the rows between each edge and the next."""
+    sums = np.add.reduceat(values[: edges[-1]].astype(np.float64), edges[:-1], axis=0)
+    return sums / np.diff(edges)[:, None]
+
+
+def _runs(flags: NDArray[np.bool_], *, gap: int) -> Iterator[tuple[int, int]]:
+    """Stretches of True as [first, last); those no more than `gap` apart are one."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], flags.astype(np.int8), [0]))))
+    starts, ends = edges[::2], edges[1::2]
+    is_new = np.append(True, starts[1:] - ends[:-1] > gap) if len(starts) else np.zeros(0, bool)
+    for group in np.split(np.arange(len(starts)), np.flatnonzero(is_new)[1:]) if len(starts) else ():
+        yield int(starts[group[0]]), int(ends[group[-1]])

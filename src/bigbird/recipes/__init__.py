@@ -1,0 +1,27 @@
+"""Runs by name. A recipe is a function that returns a `RunConfig`; `--set` changes its values."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from typing import cast
+
+from bigbird.errors import ConfigError
+from bigbird.run import RunConfig
+
+RECIPES = {
+    "genomics.classification": "Labels for DNA sequences in your own files (FASTA, BED, CSV, TSV, JSONL)",
+    "genomics.promoter": "Start sites of genes along a genome: the promoter model that comes with bigbird",
+}
+
+
+def recipe(name: str) -> RunConfig:
+    """The run a name stands for, with its default values."""
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"there is no recipe {name!r}.{hint} Recipes: {', '.join(RECIPES)}")
+    module, _, function = name.partition(".")
+    make = cast(Callable[[], RunConfig], getattr(importlib.import_module(f"bigbird.recipes.{module}"), function))
+    return make()

@@ -1,0 +1,67 @@
+"""Runs on DNA."""
+
+from __future__ import annotations
+
+from bigbird.attention import PatternSpec
+from bigbird.data.sources import FileData
+from bigbird.genomics.promoter_records import PromoterData
+from bigbird.genomics.promoters import LABELS
+from bigbird.model.encoder import EncoderConfig
+from bigbird.model.sizes import dimensions
+from bigbird.run import RunConfig, Scratch
+from bigbird.tasks import Classification, TokenClassification
+from bigbird.training.trainer import TrainingConfig
+
+
+def classification() -> RunConfig:
+    """One label (or several, task.answer="many") per DNA sequence, from files of your own."""
+    return RunConfig(
+        recipe="genomics.classification",
+        start=Scratch(
+            encoder=EncoderConfig(
+                vocab_size=4096,
+                **dimensions("mini"),
+                positions="rotary",
+                norm="pre",
+                pattern=PatternSpec(block_size=32),
+            )
+        ),
+        task=Classification(labels=(), max_length=4096, strands="both"),
+        data=FileData(),
+        training=TrainingConfig(
+            num_steps=2000, learning_rate=3e-4, warmup_steps=100, evaluate_every=200, save_every=200, patience=5
+        ),
+    )
+
+
+def promoter() -> RunConfig:
+    """Start sites along a genome, both strands at once."""
+    return RunConfig(
+        recipe="genomics.promoter",
+        start=Scratch(
+            encoder=EncoderConfig(
+                vocab_size=4096,
+                num_layers=4,
+                hidden_size=192,
+                num_heads=3,
+                inner_size=768,
+                max_length=8192,
+                positions="rotary",
+                norm="pre",
+                pattern=PatternSpec(block_size=32),
+            )
+        ),
+        task=TokenClassification(labels=LABELS, positive_weight=3.0, max_length=4096, strands="both"),
+        data=PromoterData(),
+        training=TrainingConfig(
+            num_steps=4000,
+            learning_rate=1e-3,
+            warmup_steps=200,
+            schedule="cosine",
+            weight_decay=0.05,
+            precision="bfloat16",
+            evaluate_every=500,
+            watch="average_precision/promoter+",
+            save_every=500,
+        ),
+    )

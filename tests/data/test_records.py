@@ -1,0 +1,106 @@
+import json
+
+import pytest
+
+from bigbird.data.genome import Genome
+from bigbird.data.intervals import Interval
+from bigbird.data.records import Record, Span, other_strand, read_records
+from bigbird.errors import DataError
+
+
+def written(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def genome(tmp_path):
+    return Genome.open(written(tmp_path, "genome.fa", ">chr1\nAACCGGTTAC\n"))
+
+
+def test_tables_in_three_spellings_hold_the_same_records(tmp_path):
+    rows = [{"name": "a", "sequence": "acgt", "label": "x;y"}, {"name": "b", "sequence": "GGN", "label": ""}]
+    files = [
+        written(tmp_path, "a.csv", "name,sequence,label\na,acgt,x;y\nb,GGN,\n"),
+        written(tmp_path, "a.tsv", "name\tsequence\tlabel\na\tacgt\tx;y\nb\tGGN\t\n"),
+        written(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows)) + "\n\n"),
+    ]
+    expected = [Record(name="a", sequence="ACGT", labels=("x", "y")), Record(name="b", sequence="GGN")]
+    for path in files:
+        assert read_records(path) == expected
+
+
+def test_fasta_and_bed_are_records_too(tmp_path, genome):
+    assert read_records(written(tmp_path, "a.fasta", ">one\nACG\nT\n")) == [Record(name="one", sequence="ACGT")]
+    bed = written(tmp_path, "a.bed", "chr1\t1\t4\tsite\t0\t-\nchr1\t8\t10\n")
+    assert read_records(bed, genome=genome) == [
+        Record(name="site", sequence="GGT", interval=Interval("chr1", 1, 4, "-", "site")),
+        Record(name="chr1:9-10", sequence="AC", interval=Interval("chr1", 8, 10)),
+    ]
+
+
+def test_a_table_may_hold_places_labels_and_spans(tmp_path, genome):
+    table = "contig,start,end,strand,label,spans\nchr1,0,4,-,yes,\"[[0, 2, \"\"site\"\"]]\"\n"
+    (record,) = read_records(written(tmp_path, "a.csv", table), genome=genome)
+    assert (record.sequence, record.labels, record.spans) == ("GGTT", ("yes",), (Span(0, 2, "site"),))
+
+
+def test_a_record_without_a_name_is_called_by_its_line(tmp_path):
+    path = written(tmp_path, "a.csv", "sequence\nACGT\n")
+    assert read_records(path)[0].name == f"{path}:2"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.txt", "ACGT", r"a.txt: cannot tell the format from the name; it must end in .fa, .fasta, .fna, .bed, .csv"),
+        ("a", "ACGT", r"cannot tell the format"),
+        ("a.bed", "chr1\t0\t4", r"a.bed holds places, not sequences; give the genome they lie on with --genome FASTA"),
+        ("a.csv", "contig,start,end\nchr1,0,4\n", r"a.csv:2 names a place, not a sequence; give the genome"),
+        ("a.csv", "text\nACGT\n", r"a.csv:2: a record needs a column 'sequence', or 'contig', 'start' and 'end'; it has"),
+        ("a.csv", "sequence,label\nACGT\n", r"a.csv:2: the header has 2 columns, this line 1"),
+        ("a.csv", "sequence\n", r"a.csv holds no records"),
+        ("a.csv", "sequence,label\n,x\n", r"a.csv:2: the sequence is empty"),
+        ("a.csv", "sequence\nACXT\n", r"a.csv:2: 'X' at position 3 is not a DNA letter"),
+        ("a.jsonl", '{"sequence": "ACGT"\n', r"a.jsonl:1: not valid JSON"),
+        ("a.jsonl", '["ACGT"]\n', r"a.jsonl:1: each line must be a JSON object"),
+        ("a.jsonl", '{"sequence": 5}\n', r"a.jsonl:1: the sequence is empty"),
+        ("a.jsonl", '{"sequence": "A", "label": 1.5}\n', r"a.jsonl:1: label must be text, a whole number or a list"),
+        ("a.jsonl", '{"sequence": "A", "spans": [[0, 1]]}\n', r"spans must be a list of \[start, end, label\]"),
+        ("a.jsonl", '{"sequence": "A", "spans": [[1, 1, "x"]]}\n', r"a span needs 0 <= start < end"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_its_line(tmp_path, name, text, message):
+    with pytest.raises(DataError, match=message):
+        read_records(written(tmp_path, name, text))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("chr1,0,11,+", r"chr1:0-11 strand \+ is no place on the genome"),
+        ("chr1,4,4,+", r"is no place"),
+        ("chr1,0,4,x", r"strand x is no place"),
+        ("chr2,0,4,+", r"chr2:0-4"),
+        ("chr1,a,4,+", r"start and end must be whole numbers"),
+    ],
+)
+def test_a_place_off_the_genome_is_refused(tmp_path, genome, row, message):
+    path = written(tmp_path, "a.csv", f"contig,start,end,strand\n{row}\n")
+    with pytest.raises(DataError, match=message):
+        read_records(path, genome=genome)
+
+
+def test_the_other_strand_turns_everything_round():
+    record = Record(sequence="AACGN", spans=(Span(0, 2, "promoter+"), Span(3, 5, "x")), ignored=((0, 1),), labels=("y-",))
+    turned = record.on_other_strand()
+    assert turned.sequence == "NCGTT"
+    assert turned.spans == (Span(3, 5, "promoter-"), Span(0, 2, "x"))
+    assert turned.ignored == ((4, 5),)
+    assert turned.labels == ("y+",)
+    assert turned.on_other_strand() == record
+
+
+def test_only_a_sign_at_the_end_names_a_strand():
+    assert [other_strand(label) for label in ("a+", "a-", "a", "a+b", "")] == ["a-", "a+", "a", "a+b", ""]
