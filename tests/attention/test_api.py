@@ -37,9 +37,15 @@ def test_a_count_of_two_weighs_a_block_twice():
     [
         ({"q": torch.zeros(2, 20, 4)}, r"q must be \[batch, heads, query_length, head_dim\].*got q \[2, 20, 4\]"),
         ({"v": torch.zeros(1, 2, 20, 5)}, r"got q .* v \[1, 2, 20, 5\]"),
-        ({"k": torch.zeros(1, 2, 20, 4, dtype=torch.float64)}, r"must share one floating type, got torch.float32, torch"),
+        (
+            {"k": torch.zeros(1, 2, 20, 4, dtype=torch.float64)},
+            r"must share one floating type, got torch.float32, torch",
+        ),
         ({"q": torch.zeros(1, 2, 20, 4, device="meta")}, r"must lie on one device, got meta, cpu, cpu.*pattern\.to"),
-        ({"q": torch.zeros(1, 2, 25, 4)}, r"query_length 25 fills 4 blocks of 8, but the pattern is for 3.*num_blocks=4"),
+        (
+            {"q": torch.zeros(1, 2, 25, 4)},
+            r"query_length 25 fills 4 blocks of 8, but the pattern is for 3.*num_blocks=4",
+        ),
         ({"q": torch.zeros(1, 2, 0, 4)}, r"query_length must be at least 1, got 0"),
         ({"key_mask": torch.ones(1, 20)}, r"key_mask must be bool .* = \[1, 20\] on cpu.*got torch.float32 \[1, 20\]"),
         ({"key_mask": torch.ones(1, 19, dtype=torch.bool)}, r"key_mask must be bool .*got torch.bool \[1, 19\]"),

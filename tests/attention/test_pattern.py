@@ -142,8 +142,9 @@ def test_published_graphs_are_for_self_attention():
 
 
 def test_patterns_packed_together_must_agree():
-    one, other = PatternSpec(block_size=8).build(num_blocks=2, num_heads=1), PatternSpec().build(
-        num_blocks=2, num_heads=1
+    one, other = (
+        PatternSpec(block_size=8).build(num_blocks=2, num_heads=1),
+        PatternSpec().build(num_blocks=2, num_heads=1),
     )
     with pytest.raises(ShapeError, match="must agree: got block_size 8 with 1 heads and block_size 64"):
         pack_patterns([one, other])
@@ -151,7 +152,9 @@ def test_patterns_packed_together_must_agree():
         pack_patterns([])
 
 
-@pytest.mark.parametrize("table", [torch.ones(2, 2, dtype=torch.int64), torch.ones(1, 2, 2), -torch.ones(1, 2, 2).int()])
+@pytest.mark.parametrize(
+    "table", [torch.ones(2, 2, dtype=torch.int64), torch.ones(1, 2, 2), -torch.ones(1, 2, 2).int()]
+)
 def test_from_counts_refuses_what_is_no_table(table):
     with pytest.raises(ShapeError, match="counts must be a non-empty integer tensor"):
         BlockPattern.from_counts(table, block_size=4)

@@ -54,7 +54,9 @@ def test_a_damaged_file_is_refused_with_its_line(tmp_path, content, message):
 def test_a_truncated_gzip_is_refused(tmp_path, cut):
     whole = gzip.compress(b">one\n" + b"ACGTTGCAGGATCCA" * 50 + b"\n")
     path = written(tmp_path, whole[: -min(cut, len(whole) - 20)], "genome.fa.gz")
-    with pytest.raises(DataError, match=r"genome.fa.gz ends in the middle of its gzip data\. Copy or download it again"):
+    with pytest.raises(
+        DataError, match=r"genome.fa.gz ends in the middle of its gzip data\. Copy or download it again"
+    ):
         list(read_fasta(path))
 
 

@@ -66,7 +66,9 @@ def test_a_window_over_the_ends_is_filled_with_n_and_reported(genome):
 
 def test_the_minus_strand_is_the_reverse_complement(genome):
     forward = genome.window(Interval("chr1", 10, 40)).sequence
-    assert genome.window(Interval("chr1", 10, 40, "-")).sequence == forward[::-1].translate(str.maketrans("ACGT", "TGCA"))
+    assert genome.window(Interval("chr1", 10, 40, "-")).sequence == forward[::-1].translate(
+        str.maketrans("ACGT", "TGCA")
+    )
 
 
 def test_the_index_is_written_once_and_said_aloud(tmp_path, caplog):

@@ -81,7 +81,7 @@ def test_names_that_fit_are_taken_silently(caplog):
 
 GTF = '''#comment
 chr1\tHAVANA\tgene\t101\t200\t.\t+\t.\tgene_id "G1"; gene_type "protein_coding"; gene_name "ALPHA";
-chr1\tHAVANA\ttranscript\t111\t200\t.\t+\t.\tgene_id "G1"; transcript_id "T1"; gene_name "ALPHA"; transcript_type "mRNA";
+chr1\tHAVANA\ttranscript\t111\t200\t.\t+\t.\tgene_id "G1"; transcript_id "T1"; gene_name "ALPHA";
 chr1\tHAVANA\texon\t111\t150\t.\t+\t.\tgene_id "G1";
 chr2\tHAVANA\tgene\t301\t400\t.\t-\t.\t"gene_id ""BETA""; transcript_id """"; gene_biotype ""lncRNA""; "
 '''

@@ -41,7 +41,7 @@ def test_fasta_and_bed_are_records_too(tmp_path, genome):
 
 
 def test_a_table_may_hold_places_labels_and_spans(tmp_path, genome):
-    table = "contig,start,end,strand,label,spans\nchr1,0,4,-,yes,\"[[0, 2, \"\"site\"\"]]\"\n"
+    table = 'contig,start,end,strand,label,spans\nchr1,0,4,-,yes,"[[0, 2, ""site""]]"\n'
     (record,) = read_records(written(tmp_path, "a.csv", table), genome=genome)
     assert (record.sequence, record.labels, record.spans) == ("GGTT", ("yes",), (Span(0, 2, "site"),))
 
@@ -58,7 +58,11 @@ def test_a_record_without_a_name_is_called_by_its_line(tmp_path):
         ("a", "ACGT", r"cannot tell the format"),
         ("a.bed", "chr1\t0\t4", r"a.bed holds places, not sequences; give the genome they lie on with --genome FASTA"),
         ("a.csv", "contig,start,end\nchr1,0,4\n", r"a.csv:2 names a place, not a sequence; give the genome"),
-        ("a.csv", "text\nACGT\n", r"a.csv:2: a record needs a column 'sequence', or 'contig', 'start' and 'end'; it has"),
+        (
+            "a.csv",
+            "text\nACGT\n",
+            r"a.csv:2: a record needs a column 'sequence', or 'contig', 'start' and 'end'; it has",
+        ),
         ("a.csv", "sequence,label\nACGT\n", r"a.csv:2: the header has 2 columns, this line 1"),
         ("a.csv", "sequence\n", r"a.csv holds no records"),
         ("a.csv", "sequence,label\n,x\n", r"a.csv:2: the sequence is empty"),
@@ -93,7 +97,9 @@ def test_a_place_off_the_genome_is_refused(tmp_path, genome, row, message):
 
 
 def test_the_other_strand_turns_everything_round():
-    record = Record(sequence="AACGN", spans=(Span(0, 2, "promoter+"), Span(3, 5, "x")), ignored=((0, 1),), labels=("y-",))
+    record = Record(
+        sequence="AACGN", spans=(Span(0, 2, "promoter+"), Span(3, 5, "x")), ignored=((0, 1),), labels=("y-",)
+    )
     turned = record.on_other_strand()
     assert turned.sequence == "NCGTT"
     assert turned.spans == (Span(3, 5, "promoter-"), Span(0, 2, "x"))

@@ -1,10 +1,10 @@
 import random
 
 import pytest
-import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tokenizers
 from bigbird.errors import CheckpointError, ConfigError, DataError
 from bigbird.tokenizers import DnaTokenizer, clean_dna, reverse_complement
 

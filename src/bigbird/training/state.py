@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -53,7 +54,7 @@ def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer)
         progress = Progress(**json.loads((saved[-1] / _STATE_FILE).read_text()))
         model.load_state_dict(load_file(saved[-1] / _WEIGHTS_FILE))
         _put_optimizer_tensors(load_file(saved[-1] / _OPTIMIZER_FILE), model, optimizer)
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{saved[-1]} is damaged: {error}. Remove it to resume from an earlier state.") from error
     return progress
 

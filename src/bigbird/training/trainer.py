@@ -129,23 +129,21 @@ class Trainer:
     def _step(self, batches: Sequence[Batch], reporter: Reporter) -> None:
         started = time.perf_counter()
         result = self._learn(batches)
+        seconds = time.perf_counter() - started
         self.progress.step += 1
         self.progress.num_tokens += result.num_tokens
-        if not math.isfinite(result.gradient_norm):
-            self._skip(result, reporter)
-        else:
+        values = {
+            "loss": result.loss,
+            "gradient_norm": result.gradient_norm,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "tokens_per_second": result.num_tokens / seconds,
+            "seconds": seconds,
+        }
+        reporter.step(self.progress.step, values)
+        if math.isfinite(result.gradient_norm):
             self.progress.skipped = 0
-        seconds = time.perf_counter() - started
-        reporter.step(
-            self.progress.step,
-            {
-                "loss": result.loss,
-                "gradient_norm": result.gradient_norm,
-                "learning_rate": self.optimizer.param_groups[0]["lr"],
-                "tokens_per_second": result.num_tokens / seconds,
-                "seconds": seconds,
-            },
-        )
+        else:
+            self._skip(result, reporter)
 
     def _learn(self, batches: Sequence[Batch]) -> _StepResult:
         """One optimizer step; weights stay as they are when the gradient is not finite."""

@@ -1,0 +1,40 @@
+# Two commands do everything on a fresh machine with git, make, Python >= 3.11 and pip:
+#   make demo    the shipped promoter model on real human DNA
+#   make test    format, lint, types and all tests
+# Both create .venv once and reuse it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench clean
+
+# .venv with what the demo needs, and with everything developers need.
+$(VENV)/.demo: EXTRAS = dna,plot
+$(VENV)/.dev: EXTRAS = dev
+$(VENV)/.demo $(VENV)/.dev: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "bigbird needs Python 3.11 or newer; say which with: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo "Python lacks its venv module; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+demo: $(VENV)/.demo
+	@$(BIN)/python examples/demo.py --out demo-output
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m pytest -q tests/attention
+	$(BIN)/python benchmarks/attention.py
+
+clean:
+	rm -rf $(VENV) demo-output

@@ -1,0 +1,126 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from bigbird.checkpoint import load_model, save_model
+from bigbird.data.records import Record
+from bigbird.errors import CheckpointError, ConfigError
+from bigbird.predictor import Predictor
+from helpers import MOTIF_TASK, YES_NO, dna, loaded_model
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_model(tmp_path / "model", loaded_model(YES_NO))
+    return tmp_path / "model"
+
+
+def changed_config(folder, change):
+    path = folder / "config.json"
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize("task", [YES_NO, MOTIF_TASK], ids=["classification", "token-classification"])
+def test_a_saved_model_comes_back_with_the_same_answers(tmp_path, task):
+    before = loaded_model(task)
+    save_model(tmp_path / "model", before)
+    after = load_model(tmp_path / "model")
+    assert (after.task, after.encoder, after.notes) == (before.task, before.encoder, before.notes)
+    record = Record(sequence=dna(300, 1))
+    (one,), (other,) = (list(Predictor(loaded).predict([record])) for loaded in (before, after))
+    assert (one.probabilities == other.probabilities).all()
+
+
+def test_the_folder_is_in_the_hub_s_layout_and_replaces_an_older_one(folder):
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors", "tokenizer.json"]
+    save_model(folder, loaded_model(YES_NO, seed=1))
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+    expected = loaded_model(YES_NO, seed=1).model.state_dict()["pooler.weight"]
+    assert torch.equal(load_file(folder / "model.safetensors")["pooler.weight"], expected)
+
+
+def test_a_save_that_fails_leaves_the_older_model_alone(folder, monkeypatch):
+    before = (folder / "model.safetensors").read_bytes()
+    monkeypatch.setattr("bigbird.checkpoint.save_file", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "no space")))
+    with pytest.raises(OSError, match="no space"):
+        save_model(folder, loaded_model(YES_NO, seed=1))
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_a_name_that_is_no_model_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"nowhere is neither a model folder .* nor one of the models that come"):
+        load_model("nowhere")
+    with pytest.raises(CheckpointError, match="is neither a model folder"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(extra=1), r"must hold the objects format, task and encoder, and nothing unknown"),
+        (lambda c: c.pop("task"), r"must hold the objects format, task and encoder"),
+        (lambda c: c.update(format=2), r"has format 2, this bigbird reads 1\. Install a newer bigbird"),
+        (lambda c: c["task"].update(name="other"), r"task.name must be one of classification, token-classification"),
+        (lambda c: c["encoder"].update(num_layer=3), r"encoder|no setting 'num_layer'. Did you mean 'num_layers'\?"),
+        (lambda c: c["encoder"].update(num_layers="two"), r"num_layers got 'two'"),
+        (lambda c: c["encoder"].update(num_layers=20_000), r"has \d+ tensors, too few for 20000 layers"),
+        (
+            lambda c: c["encoder"].update(num_layers=1),
+            r"does not fit its config.json: encoder.layers.1.* which is unknown",
+        ),
+        (lambda c: c["encoder"].update(inner_size=64), r"inner.bias is \[32\], expected \[64\]"),
+        (
+            lambda c: c["encoder"]["pattern"].update(block_sise=32),
+            r"no setting 'block_sise'\. Did you mean 'block_size'\?",
+        ),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused(folder, change, message):
+    changed_config(folder, change)
+    with pytest.raises((CheckpointError, ConfigError), match=message):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, "\ufffe"])
+def test_a_damaged_config_is_refused(folder, text):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"config.json (cannot be read|must hold)"):
+        load_model(folder)
+
+
+def weights_with(folder, change):
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop("pooler.bias"), r"pooler.bias is missing, expected \[16\]"),
+        (lambda w: w.update(extra=torch.zeros(2)), r"extra is \[2\], which is unknown"),
+        (
+            lambda w: w["pooler.bias"].fill_(np.nan),
+            r"the tensor pooler.bias holds NaN or infinity; the file is damaged",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(folder, change, message):
+    weights_with(folder, change)
+    with pytest.raises(CheckpointError, match=message):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-1], lambda b: b"", lambda b: b"\x80\x04K*." + b, lambda b: b[: len(b) // 2]]
+)
+def test_a_damaged_weights_file_is_refused_and_never_unpickled(folder, damage):
+    path = folder / "model.safetensors"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(CheckpointError, match=r"model.safetensors cannot be read"):
+        load_model(folder)

@@ -1,0 +1,207 @@
+import dataclasses
+import io
+import json
+
+import pytest
+import torch
+from rich.console import Console
+
+from bigbird.checkpoint import load_model
+from bigbird.data.sources import FixedRecords
+from bigbird.errors import CheckpointError, ConfigError, TrainingFailed
+from bigbird.training.evaluation import evaluate
+from bigbird.training.optimizer import learning_rate_factor
+from bigbird.training.reporting import Reporter
+from bigbird.training.trainer import Trainer, TrainingConfig
+from helpers import MOTIF_TASK, YES_NO, encoder_config, loaded_model, motif_records
+
+CONFIG = TrainingConfig(
+    num_steps=8, batch_size=4, micro_batch_size=4, learning_rate=1e-3, evaluate_every=4, save_every=2, seed=3
+)
+SOURCE, VALIDATION = FixedRecords(motif_records(20)), motif_records(6, seed=1)
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    monkeypatch.setattr("bigbird.tasks.metrics.NUM_RESAMPLES", 10)
+
+
+def trainer(folder, config=CONFIG, task=YES_NO, source=SOURCE, **changes):
+    loaded = loaded_model(task, **changes)
+    return Trainer(loaded, config, source=source, validation=VALIDATION, folder=folder)
+
+
+def run(folder, config=CONFIG, *, resume=False, **arguments):
+    made = trainer(folder, config, **arguments)
+    if resume:
+        made.resume()
+    console = Console(file=io.StringIO(), width=200)
+    with Reporter(folder, num_steps=config.num_steps, first_step=made.progress.step, console=console) as reporter:
+        best = made.run(reporter)
+    return best, made, console.file.getvalue()
+
+
+def events(folder, kind="step"):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+
+def losses(folder):
+    return [event["loss"] for event in events(folder)]
+
+
+def same_weights(one, other):
+    return all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in one.state_dict().items())
+
+
+def test_a_run_can_be_repeated_bit_by_bit_and_leaves_the_global_generator_alone(tmp_path):
+    state = torch.get_rng_state()
+    _, one, _ = run(tmp_path / "a", dropout=0.2)
+    torch.manual_seed(99)
+    _, other, _ = run(tmp_path / "b", dropout=0.2)
+    assert losses(tmp_path / "a") == losses(tmp_path / "b")
+    assert same_weights(one.loaded.model, other.loaded.model)
+    torch.manual_seed(99)
+    assert not torch.equal(state, torch.get_rng_state())
+    expected = torch.get_rng_state()
+    run(tmp_path / "c", dropout=0.2)
+    assert torch.equal(torch.get_rng_state(), expected)
+
+
+@pytest.mark.parametrize("stop", [2, 5, 7])
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, stop, monkeypatch):
+    run(tmp_path / "whole", dropout=0.2)
+
+    original = Trainer._step
+
+    def dies(self, batches, reporter):
+        if self.progress.step == stop:
+            raise KeyboardInterrupt
+        original(self, batches, reporter)
+
+    monkeypatch.setattr(Trainer, "_step", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", dropout=0.2)
+    monkeypatch.setattr(Trainer, "_step", original)
+    _, resumed, _ = run(tmp_path / "cut", resume=True, dropout=0.2)
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    assert [e["step"] for e in events(tmp_path / "cut", "evaluation")] == [0, 4, 8]
+    again, _ = load_model(tmp_path / "cut" / "model"), load_model(tmp_path / "whole" / "model")
+    assert same_weights(again.model, load_model(tmp_path / "whole" / "model").model)
+    assert resumed.progress.step == 8
+
+
+def test_accumulated_micro_batches_give_the_gradient_of_the_whole_batch(tmp_path):
+    run(tmp_path / "whole", dropout=0.0)
+    run(tmp_path / "parts", dataclasses.replace(CONFIG, micro_batch_size=1), dropout=0.0)
+    assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
+    norms = [[event["gradient_norm"] for event in events(tmp_path / name)] for name in ("whole", "parts")]
+    assert norms[1] == pytest.approx(norms[0], rel=1e-4)
+
+
+def test_the_loss_falls_and_the_best_model_is_kept(tmp_path):
+    config = dataclasses.replace(
+        CONFIG, num_steps=40, evaluate_every=10, batch_size=16, micro_batch_size=16, learning_rate=1e-2
+    )
+    best, _, said = run(tmp_path, config, task=MOTIF_TASK)
+    values = {event["step"]: event["loss"][0] for event in events(tmp_path, "evaluation")}
+    assert values[40] < 0.9 * values[0]
+    assert best.notes["step"] == min(values, key=values.get)
+    assert evaluate(best, VALIDATION)["loss"].value == pytest.approx(min(values.values()), rel=1e-6)
+    assert "after step 40: loss" in said
+
+
+def test_early_stopping_waits_for_patience_evaluations(tmp_path):
+    config = dataclasses.replace(CONFIG, num_steps=100, evaluate_every=1, patience=3, learning_rate=1e-12)
+    _, made, said = run(tmp_path, dataclasses.replace(config, watch="accuracy"))
+    assert made.progress.step == 3
+    assert "stopped after step 3: no better accuracy since 0" in said
+
+
+def test_bfloat16_keeps_weights_in_float32_and_learns(tmp_path):
+    _, made, _ = run(tmp_path, dataclasses.replace(CONFIG, precision="bfloat16"))
+    assert {parameter.dtype for parameter in made.loaded.model.parameters()} == {torch.float32}
+    run(tmp_path / "full")
+    assert losses(tmp_path) != losses(tmp_path / "full")
+    assert losses(tmp_path) == pytest.approx(losses(tmp_path / "full"), rel=0.05)
+
+
+def test_a_step_without_a_finite_gradient_changes_nothing_and_three_in_a_row_stop_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "_evaluate", lambda *_: None)
+    made = trainer(tmp_path)
+    made.loaded.model.classifier.bias.data.fill_(float("inf"))
+    before = {name: tensor.clone() for name, tensor in made.loaded.model.state_dict().items()}
+    console = Console(file=io.StringIO(), width=200)
+    with (
+        Reporter(tmp_path, num_steps=8, first_step=0, console=console) as reporter,
+        pytest.raises(
+            TrainingFailed, match="3 steps in a row gave no finite gradient; the weights are those of step 0"
+        ),
+    ):
+        made.run(reporter)
+    assert all(torch.equal(before[name], tensor) for name, tensor in made.loaded.model.state_dict().items())
+    assert "step 1 skipped: loss nan" in console.file.getvalue()
+    assert len(events(tmp_path)) == 3
+
+
+def test_metrics_after_the_resumed_step_are_forgotten(tmp_path):
+    lines = [json.dumps({"event": "step", "step": step}) for step in range(1, 7)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + '\n{"event": "st')
+    Reporter(tmp_path, num_steps=8, first_step=4, console=Console(file=io.StringIO()))
+    assert [event["step"] for event in events(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_resuming_without_a_state_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="holds no saved state to resume from; start without --resume"):
+        trainer(tmp_path).resume()
+
+
+def test_a_damaged_state_is_refused_by_name(tmp_path):
+    run(tmp_path)
+    (state,) = (tmp_path / "state").iterdir()
+    (state / "weights.safetensors").write_bytes(b"rubbish")
+    with pytest.raises(CheckpointError, match=r"step-000000008 is damaged: .*Remove it"):
+        trainer(tmp_path).resume()
+
+
+def test_a_state_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("bigbird.training.state.asdict", lambda _: (_ for _ in ()).throw(OSError(28, "no space")))
+    with pytest.raises(OSError, match="no space"):
+        run(tmp_path)
+    assert not [path for path in (tmp_path / "state").iterdir() if not path.name.startswith(".")]
+
+
+def test_an_unknown_metric_to_watch_is_refused_before_the_first_step(tmp_path):
+    with pytest.raises(ConfigError, match=r"training.watch must be one of loss, accuracy, .*got 'acuracy'"):
+        run(tmp_path, dataclasses.replace(CONFIG, watch="acuracy"))
+    assert not events(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_steps": 0}, "training.num_steps must be at least 1, got 0"),
+        ({"batch_size": 6, "micro_batch_size": 4}, "training.batch_size 6 must be a multiple of micro_batch_size 4"),
+        ({"learning_rate": 0.0}, "training.learning_rate and training.clip_norm must be above 0"),
+    ],
+)
+def test_a_config_that_makes_no_run_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(CONFIG, **changes)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [("linear", [0.5, 1.0, 1.0, 0.5, 0.0]), ("cosine", [0.5, 1.0, 1.0, 0.5, 0.0]), ("constant", [0.5, 1, 1, 1, 1])],
+)
+def test_schedules(schedule, expected):
+    factors = [learning_rate_factor(step, num_steps=10, warmup_steps=2, schedule=schedule) for step in (0, 1, 2, 6, 10)]
+    assert factors == pytest.approx(expected)
+
+
+def test_norms_and_biases_are_not_decayed():
+    groups = trainer("unused").optimizer.param_groups
+    assert {parameter.ndim for parameter in groups[0]["params"]} == {2}
+    assert {parameter.ndim for parameter in groups[1]["params"]} == {1}
+    assert (groups[0]["weight_decay"], groups[1]["weight_decay"]) == (CONFIG.weight_decay, 0)
+    assert encoder_config().num_layers == 2
