@@ -17,7 +17,7 @@ from bigbird.data.files import written_whole
 from bigbird.data.sources import DataConfig, Datasets
 from bigbird.errors import ConfigError
 from bigbird.model.encoder import EncoderConfig
-from bigbird.tasks import Classification, TokenClassification
+from bigbird.tasks import AnyTask, MaskedLM
 from bigbird.tokenizers import DnaTokenizer
 from bigbird.training.reporting import Reporter
 from bigbird.training.state import has_state
@@ -50,7 +50,7 @@ class RunConfig:
 
     recipe: str
     start: Scratch | str
-    task: Classification | TokenClassification
+    task: AnyTask
     data: DataConfig
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -75,7 +75,9 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False, console: Con
 
 
 def _starting_point(config: RunConfig, datasets: Datasets, device: torch.device) -> LoadedModel:
-    task = config.task if config.task.labels else replace(config.task, labels=datasets.labels)
+    task = config.task
+    if not task.labels and not isinstance(task, MaskedLM):
+        task = replace(task, labels=datasets.labels)
     notes = {"recipe": config.recipe, "seed": config.training.seed}
     if isinstance(config.start, Scratch):
         tokenizer = _new_tokenizer(config.start, datasets)
@@ -97,7 +99,7 @@ def _new_tokenizer(start: Scratch, datasets: Datasets) -> DnaTokenizer:
     return DnaTokenizer.train(datasets.corpus(), vocab_size=start.vocab_size)
 
 
-def _new_model(task: Classification | TokenClassification, encoder: EncoderConfig, seed: int) -> nn.Module:
+def _new_model(task: AnyTask, encoder: EncoderConfig, seed: int) -> nn.Module:
     if task.max_length > encoder.max_length:
         raise ConfigError(
             f"task.max_length {task.max_length} is more than the model reads ({encoder.max_length}). "

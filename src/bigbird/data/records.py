@@ -36,6 +36,7 @@ class Record:
     spans    labelled stretches
     ignored  stretches of unknown truth, [start, end): they are neither right nor wrong when a model learns
     interval where the sequence lies on its genome, if it does
+    draw     key for random choices a task makes for this record, such as which tokens to hide
     """
 
     sequence: str
@@ -44,6 +45,7 @@ class Record:
     spans: tuple[Span, ...] = ()
     ignored: tuple[tuple[int, int], ...] = ()
     interval: Interval | None = None
+    draw: int = 0
 
     def on_other_strand(self) -> Record:
         """The same DNA read the other way. A label that ends in + or - names a strand and changes its sign."""

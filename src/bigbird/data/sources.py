@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -71,7 +71,7 @@ class FixedRecords:
 
     def record(self, index: int, *, epoch: int) -> Record:
         """See `RecordSource`."""
-        record = self.records[index]
+        record = replace(self.records[index], draw=randomness.derived_seed(self.seed, epoch, index))
         flipped = self.augment != "none" and randomness.uniform(self.seed, epoch, index) < 0.5
         return record.on_other_strand() if flipped else record
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from bigbird import randomness
 from bigbird.data.genome import Genome
-from bigbird.data.intervals import Interval, Strand, parse_region, read_annotation, read_bed, start_sites
+from bigbird.data.genome_windows import check_set, random_window, tokenizer_corpus
+from bigbird.data.intervals import Interval, parse_region, read_annotation, read_bed, start_sites
 from bigbird.data.records import Record, Span, on_genome
-from bigbird.data.sources import Datasets, FixedRecords
-from bigbird.errors import ConfigError, DataError
+from bigbird.data.sources import Datasets
+from bigbird.errors import DataError
 from bigbird.genomics.promoters import LABELS, Candidates, Sites, centred, gc_share
 
 _IGNORED_BP = 300  # around a start only the annotation knows nothing counts as right or wrong
-_CORPUS_PIECE_BP = 500
-_CORPUS_PIECES = 32_000  # 16 Mb, enough for a vocabulary of some thousand
-
-Kind = Literal["site", "matched", "any"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +46,13 @@ class PromoterData:
 
     def open(self) -> Datasets:
         """See `DataConfig`. Validation records are drawn once, as epoch -1."""
-        for name in ("genomes", "sites", "train_regions", "validation_regions"):
-            if not getattr(self, name):
-                raise ConfigError(f"data.{name} is not set; for example --set 'data.{name}={_EXAMPLES[name]}'")
+        check_set(
+            self,
+            genomes='["chr16.fa.gz"]',
+            sites="promoters.bed",
+            train_regions='["chr16"]',
+            validation_regions='["chr22"]',
+        )
         genome = Genome.open(*self.genomes)
         sites = read_sites(genome, self.sites, self.annotations)
         train, validation = (
@@ -60,15 +60,7 @@ class PromoterData:
             for regions in (self.train_regions, self.validation_regions)
         )
         held_out = [validation.record(index, epoch=-1) for index in range(len(validation))]
-        return Datasets(train, FixedRecords(held_out).records, LABELS, train.corpus)
-
-
-_EXAMPLES = {
-    "genomes": '["chr16.fa.gz"]',
-    "sites": "promoters.bed",
-    "train_regions": '["chr16"]',
-    "validation_regions": '["chr22"]',
-}
+        return Datasets(train, held_out, LABELS, lambda: tokenizer_corpus(genome, train.regions, seed=self.seed))
 
 
 def read_sites(genome: Genome, sites: str, annotations: Sequence[str]) -> Sites:
@@ -103,16 +95,9 @@ class PromoterWindows:
         elif kind == 1:
             window = self._matching(self.promoters[site], key)
         else:
-            window = self._anywhere(key)
-        record = self._labelled(window)
+            window = random_window(self.genome, self.regions, self.config.window_bp, *key)
+        record = self._labelled(replace(window, strand="."))
         return record.on_other_strand() if randomness.uniform(*key, 0) < 0.5 else record
-
-    def corpus(self) -> Iterator[str]:
-        """Pieces of the regions for training a tokenizer, either strand."""
-        for number in range(_CORPUS_PIECES):
-            window = self._anywhere((self.config.seed, number, -2), width=_CORPUS_PIECE_BP)
-            strand: Strand = "+" if randomness.uniform(self.config.seed, number, -3) < 0.5 else "-"
-            yield self.genome.window(replace(window, strand=strand)).sequence
 
     def _around(self, site: Interval, key: tuple[int, ...]) -> Interval:
         width = self.config.window_bp
@@ -122,21 +107,7 @@ class PromoterWindows:
 
     def _matching(self, site: Interval, key: tuple[int, ...]) -> Interval:
         positive = self.genome.window(centred(site, self.config.window_bp)).sequence
-        window = self.candidates.matching(gc_share(positive), *key) or self.candidates.any(*key)
-        return replace(window, strand=".")
-
-    def _anywhere(self, key: tuple[int, ...], width: int | None = None) -> Interval:
-        """A window that is mostly known bases, uniform over the regions."""
-        width = width or self.config.window_bp
-        lengths = np.array([region.length - width for region in self.regions]).clip(0)
-        for attempt in range(100):
-            place = int(randomness.integers(0, int(lengths.sum()), *key, 2, attempt))
-            number = int(np.searchsorted(lengths.cumsum(), place, side="right"))
-            start = self.regions[number].start + place - int(lengths[:number].sum())
-            window = Interval(self.regions[number].contig, start, start + width)
-            if self.genome.window(window).sequence.count("N") <= width // 2:
-                return window
-        raise DataError("the regions are almost entirely N")
+        return self.candidates.matching(gc_share(positive), *key) or self.candidates.any(*key)
 
     def _labelled(self, window: Interval) -> Record:
         reach = self.config.span_bp

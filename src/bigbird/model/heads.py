@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from bigbird.attention import DocumentLayout
 from bigbird.attention.layout import MIN_ROWS
+from bigbird.model.blocks import ACTIVATIONS
 from bigbird.model.encoder import Encoder, EncoderConfig
 
 
@@ -28,6 +29,25 @@ class SequenceClassifier(nn.Module):
         first = F.pad(first, (0, 0, 0, max(0, MIN_ROWS - len(first))))
         logits: Tensor = self.classifier(self.dropout(torch.tanh(self.pooler(first))))
         return logits[: len(layout.lengths)]
+
+
+class MaskedLanguageModel(nn.Module):
+    """Guesses tokens; the output matrix is the token embedding (BERT's head)."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.transform = nn.Linear(config.hidden_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.activation = ACTIVATIONS[config.activation]
+
+    def forward(self, token_ids: Tensor, layout: DocumentLayout, *, places: Tensor | None = None) -> Tensor:
+        """token_ids: packed int64 [total] -> logits [total, vocab], or [len(places), vocab] at those places alone."""
+        encoded = self.encoder(token_ids, layout=layout)
+        encoded = encoded if places is None else encoded[places]
+        hidden = self.norm(self.activation(self.transform(encoded)))
+        return F.linear(hidden, self.encoder.embeddings.tokens.weight, self.bias)
 
 
 class TokenClassifier(nn.Module):

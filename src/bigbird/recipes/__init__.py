@@ -12,6 +12,7 @@ from bigbird.run import RunConfig
 
 RECIPES = {
     "genomics.classification": "Labels for DNA sequences in your own files (FASTA, BED, CSV, TSV, JSONL)",
+    "genomics.pretrain": "Masked-language-model pretraining on the DNA of a genome",
     "genomics.promoter": "Start sites of genes along a genome: the promoter model that comes with bigbird",
 }
 

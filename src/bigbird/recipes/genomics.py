@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bigbird.attention import PatternSpec
+from bigbird.data.genome_windows import GenomeData
 from bigbird.data.sources import FileData
 from bigbird.genomics.promoter_records import PromoterData
 from bigbird.genomics.promoters import LABELS
 from bigbird.model.encoder import EncoderConfig
 from bigbird.model.sizes import dimensions
 from bigbird.run import RunConfig, Scratch
-from bigbird.tasks import Classification, TokenClassification
+from bigbird.tasks import Classification, MaskedLM, TokenClassification
 from bigbird.training.trainer import TrainingConfig
 
 
@@ -34,23 +37,48 @@ def classification() -> RunConfig:
     )
 
 
+# The encoder of the promoter model: small enough to scan a chromosome on a laptop.
+_PROMOTER_ENCODER = EncoderConfig(
+    vocab_size=4096,
+    num_layers=4,
+    hidden_size=192,
+    num_heads=3,
+    inner_size=768,
+    max_length=8192,
+    positions="rotary",
+    norm="pre",
+    pattern=PatternSpec(block_size=32),
+)
+
+
+def pretrain() -> RunConfig:
+    """Masked language modelling on windows of a genome; the start of the promoter model."""
+    return RunConfig(
+        recipe="genomics.pretrain",
+        start=Scratch(encoder=replace(_PROMOTER_ENCODER, dropout=0.0)),
+        task=MaskedLM(),
+        data=GenomeData(window_bp=6_000),
+        training=TrainingConfig(
+            num_steps=6000,
+            batch_size=12,
+            micro_batch_size=12,
+            learning_rate=2e-3,
+            warmup_steps=300,
+            schedule="cosine",
+            weight_decay=0.05,
+            betas=(0.9, 0.98),
+            precision="bfloat16",
+            evaluate_every=500,
+            save_every=250,
+        ),
+    )
+
+
 def promoter() -> RunConfig:
     """Start sites along a genome, both strands at once."""
     return RunConfig(
         recipe="genomics.promoter",
-        start=Scratch(
-            encoder=EncoderConfig(
-                vocab_size=4096,
-                num_layers=4,
-                hidden_size=192,
-                num_heads=3,
-                inner_size=768,
-                max_length=8192,
-                positions="rotary",
-                norm="pre",
-                pattern=PatternSpec(block_size=32),
-            )
-        ),
+        start=Scratch(encoder=_PROMOTER_ENCODER),
         task=TokenClassification(labels=LABELS, positive_weight=3.0, max_length=4096, strands="both"),
         data=PromoterData(),
         training=TrainingConfig(

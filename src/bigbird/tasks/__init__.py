@@ -2,21 +2,28 @@
 
 from bigbird.tasks.base import Batch, Example, Loss, Prediction, Task
 from bigbird.tasks.classification import Classification, SequenceLabels
+from bigbird.tasks.masked_lm import MaskedLM, MaskedScore
 from bigbird.tasks.metrics import Estimate
 from bigbird.tasks.token_classification import TokenClassification, TokenLabels
 
-TASKS: dict[str, type[Classification] | type[TokenClassification]] = {
+AnyTask = Classification | MaskedLM | TokenClassification
+
+TASKS: dict[str, type[AnyTask]] = {
     "classification": Classification,
+    "masked-lm": MaskedLM,
     "token-classification": TokenClassification,
 }
 
 __all__ = [
     "TASKS",
+    "AnyTask",
     "Batch",
     "Classification",
     "Estimate",
     "Example",
     "Loss",
+    "MaskedLM",
+    "MaskedScore",
     "Prediction",
     "SequenceLabels",
     "Task",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bigbird import randomness
 
 NUM_RESAMPLES = 1000
+LOWER_IS_BETTER = ("loss", "bits_per_letter", "median_distance")  # first part of the name; all others: higher
 _BOOTSTRAP_SEED = 20_200_728  # any number; the day the paper appeared
 
 Floats = NDArray[np.float64]

@@ -29,6 +29,10 @@ class Tokenizer(Protocol):
     def vocab_size(self) -> int:
         """Number of ids, special tokens included."""
 
+    @property
+    def ordinary_ids(self) -> NDArray[np.int64]:
+        """All ids that stand for characters."""
+
     def special_id(self, token: str) -> int:
         """Id of a special token such as "[CLS]"."""
 

@@ -73,6 +73,7 @@ class DnaTokenizer:
         pieces = sorted(self._ids, key=self._ids.__getitem__)
         self._pieces = ["" if piece in SPECIAL_TOKENS else piece for piece in pieces]
         self._num_bases = np.array([len(piece) for piece in self._pieces])
+        self.ordinary_ids = np.flatnonzero(self._num_bases)
 
     @classmethod
     def single_base(cls) -> DnaTokenizer:

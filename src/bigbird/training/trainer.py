@@ -21,6 +21,7 @@ from bigbird.data.sources import RecordSource, shuffled
 from bigbird.errors import ConfigError, TrainingFailed
 from bigbird.tasks import Batch, Estimate
 from bigbird.tasks.base import device_of
+from bigbird.tasks.metrics import LOWER_IS_BETTER
 from bigbird.training.evaluation import evaluate
 from bigbird.training.optimizer import Schedule, build_optimizer, learning_rate_factor
 from bigbird.training.reporting import Reporter
@@ -39,7 +40,7 @@ class TrainingConfig:
     schedule          of the learning rate after the warm-up
     precision         "bfloat16" computes matrix products in it and keeps weights in float32
     evaluate_every    steps between evaluations; one comes before the first step and one after the last
-    watch             metric that decides which model is kept: "loss" (lower is better) or one of the task's (higher is)
+    watch             metric that decides which model is kept: "loss" or one of the task's
     patience          evaluations without improvement after which the run stops; 0 never stops it
     save_every        steps between saved states
     """
@@ -186,7 +187,8 @@ class Trainer:
             raise ConfigError(f"training.watch must be one of {', '.join(scores)}, got {self.config.watch!r}")
         value = scores[self.config.watch].value
         best = self.progress.best
-        if best is None or (value < best if self.config.watch == "loss" else value > best):
+        is_lower_better = self.config.watch.partition("/")[0] in LOWER_IS_BETTER
+        if best is None or (value < best if is_lower_better else value > best):
             self.progress.best, self.progress.best_step, self.progress.stale = value, self.progress.step, 0
             self._keep(scores)
         else:
