@@ -50,6 +50,20 @@ def test_a_setting_changes_one_value(setting, expected):
     assert configs.overridden(DEFAULT, [setting]) == expected
 
 
+def test_settings_that_only_fit_together_may_come_in_any_order():
+    @dataclass(frozen=True, kw_only=True)
+    class Pair:
+        low: int = 0
+        high: int = 1
+
+        def __post_init__(self) -> None:
+            if self.low >= self.high:
+                raise ConfigError("low must be below high")
+
+    for settings in (["low=5", "high=9"], ["high=9", "low=5"], ["low=3", "high=9", "low=5"]):
+        assert configs.overridden(Pair(), settings) == Pair(low=5, high=9)
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

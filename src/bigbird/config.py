@@ -33,16 +33,23 @@ def changed(config: Config, values: Mapping[str, Any], *, source: str) -> Config
 
 
 def overridden(config: Config, settings: Iterable[str], *, source: str = "--set") -> Config:
-    """A copy with settings such as "training.num_steps=500" applied; values are JSON, or else plain text."""
+    """A copy with settings such as "training.num_steps=500" applied; values are JSON, or else plain text.
+
+    All are applied at once, so that settings which only fit together may come in any order.
+    """
+    values: dict[str, Any] = {}
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or not path:
             raise ConfigError(f"{source} needs name=value, for example training.num_steps=500, got {setting!r}")
-        nested: Any = _value(text)
-        for name in reversed(path.split(".")):
-            nested = {name: nested}
-        config = changed(config, nested, source=source)
-    return config
+        inner = values
+        *parents, name = path.split(".")
+        for parent in parents:
+            if not isinstance(inner.setdefault(parent, {}), dict):
+                inner[parent] = {}
+            inner = inner[parent]
+        inner[name] = _value(text)
+    return changed(config, values, source=source)
 
 
 def _value(text: str) -> Any:
@@ -86,7 +93,7 @@ def _field(hint: Any, default: object, value: object, source: str, path: tuple[s
 
 def _unknown(name: str, fields: list[str], source: str, path: tuple[str, ...]) -> ConfigError:
     where = f"{'.'.join(path)} has" if path else "there is"
-    near = difflib.get_close_matches(name, fields, n=1)
+    near = difflib.get_close_matches(name, fields, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ConfigError(f"{source}: {where} no setting {name!r}.{hint} Settings: {', '.join(fields)}")
 

@@ -90,9 +90,10 @@ def scan(
     watch: Watch = lambda windows, _: windows,
 ) -> Track:
     """Score a region. `watch` may wrap the windows as they are taken; it is told how many there are."""
-    task = predictor.loaded.task
-    windows = list(_windows(region, genome.contigs[region.contig], config))
+    task, contig_length = predictor.loaded.task, genome.contigs[region.contig]
+    windows = list(_windows(region, contig_length, config))
     scores = np.full((-(-region.length // config.bin_bp), len(task.labels)), np.nan, np.float32)
+    track = Track(region, config.bin_bp, scores, task.labels, num_skipped=0)
     under_way: deque[Record] = deque()
     num_skipped = 0
 
@@ -110,8 +111,8 @@ def scan(
         record, values = under_way.popleft(), prediction.probabilities
         if isinstance(task, Classification):
             values = np.broadcast_to(values, (len(record.sequence), len(task.labels)))
-        _put(scores, region, config, record, values)
-    return Track(region, config.bin_bp, scores, task.labels, num_skipped)
+        _put(track, record, values, margin=config.overlap_bp // 2, contig_length=contig_length)
+    return track._replace(num_skipped=num_skipped)
 
 
 def calls(track: Track, config: ScanConfig) -> list[Call]:
@@ -135,7 +136,7 @@ def write_bed(path: Path, found: Sequence[Call]) -> None:
         for call in found:
             place, score = call.interval, round(1000 * call.score)
             columns = (place.contig, place.start, place.end, place.name, score, place.strand)
-            print(*columns, call.summit, call.summit + 1, sep="\\t", file=file)
+            print(*columns, call.summit, call.summit + 1, sep="\t", file=file)
 
 
 def write_bedgraph(path: Path, tracks: Sequence[Track]) -> None:
@@ -161,28 +162,27 @@ def _windows(region: Interval, contig_length: int, config: ScanConfig) -> Iterat
         yield Interval(region.contig, start, start + config.window_bp)
 
 
-def _put(scores: Scores, region: Interval, config: ScanConfig, record: Record, values: NDArray[np.float32]) -> None:
-    """Write the middle of a window, half an overlap off each end, into the region's bins.
+def _put(track: Track, record: Record, values: NDArray[np.float32], *, margin: int, contig_length: int) -> None:
+    """Write the middle of a window, all but `margin` bases at each end, into the region's bins.
 
-    region    |----------------------|        where a window moved back inside the contig, its middle reaches
-    window  [  mmmmmm  ]                      into the one before; the later one stays
+    region    |----------------------|        A window that moved back inside its contig overlaps the one before;
+    window  [  mmmmmm  ]                      the later one stays. At a contig's end nothing is left off.
     window          [  mmmmmm  ]
     """
-    window = record.interval
+    region, window = track.region, record.interval
     assert window is not None
-    margin = config.overlap_bp // 2
-    first = max(window.start + margin, region.start) if window.start > 0 else region.start
-    last = min(window.end - margin if window.end < region.end + margin else region.end, region.end)
-    edges = np.arange(-(-(first - region.start) // config.bin_bp), len(scores) + 1) * config.bin_bp
+    first = max(window.start + margin if window.start > 0 else 0, region.start)
+    last = min(window.end - margin if window.end < contig_length else contig_length, region.end)
+    edges = np.arange(-(-(first - region.start) // track.bin_bp), len(track.scores) + 1) * track.bin_bp
     edges = np.minimum(edges, region.length)
     edges = edges[edges <= last - region.start]
     if len(edges) < 2:
         return
-    bins = slice(int(edges[0]) // config.bin_bp, int(edges[0]) // config.bin_bp + len(edges) - 1)
+    bins = slice(int(edges[0]) // track.bin_bp, int(edges[0]) // track.bin_bp + len(edges) - 1)
     places = edges + region.start - window.start
     letters = np.frombuffer(record.sequence.encode(), np.uint8)
     unknown = _means((letters == ord("N"))[:, None], places)
-    scores[bins] = np.where(unknown > 0.5, np.nan, _means(values, places))
+    track.scores[bins] = np.where(unknown > 0.5, np.nan, _means(values, places))
 
 
 def _means(values: NDArray[np.generic], edges: NDArray[np.int64]) -> NDArray[np.float64]:

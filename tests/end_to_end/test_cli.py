@@ -1,0 +1,295 @@
+"""The command line as people use it: the whole road, and every mistake told in one line."""
+
+import gzip
+import json
+import random
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bigbird import cli
+from bigbird.checkpoint import save_model
+from helpers import STRANDED, YES_NO, dna, loaded_model, motif_records
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    monkeypatch.setattr("bigbird.tasks.metrics.NUM_RESAMPLES", 10)
+
+
+@pytest.fixture
+def bigbird(monkeypatch, capsys, tmp_path):
+    """Run a command line in an empty folder: (exit code, output, what was said)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bigbird", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A genome, tables of labelled records and two small models."""
+    (tmp_path / "genome.fa").write_text(f">chr1\n{dna(3_000, 1)}\n>chr2\n{dna(2_000, 2)}\n")
+    for name, seed in (("train", 0), ("dev", 1)):
+        rows = [f"{record.sequence},{record.labels[0]}" for record in motif_records(24, seed=seed)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["sequence,label", *rows]) + "\n")
+    (tmp_path / "sites.bed").write_text("chr1\t100\t200\tone\t0\t-\nchr2\t0\t50\n")
+    (tmp_path / "genes.gtf").write_text(
+        '1\tx\tgene\t501\t900\t.\t+\t.\tgene_name "ALPHA"; gene_type "protein_coding";\n'
+    )
+    save_model(tmp_path / "windows", loaded_model(YES_NO))
+    save_model(tmp_path / "tokens", loaded_model(STRANDED))
+    return tmp_path
+
+
+SMALL_RUN = (
+    "--set", "data.train=train.csv", "--set", "data.validation=dev.csv", "--set", "start.tokenizer=single-base",
+    "--set", "start.encoder.hidden_size=16", "--set", "start.encoder.inner_size=32", "--set", "start.encoder.num_heads=2",
+    "--set", "start.encoder.num_layers=1", "--set", "training.num_steps=3", "--set", "training.batch_size=4",
+    "--set", "training.micro_batch_size=4", "--set", "training.warmup_steps=0",
+)  # fmt: skip
+
+
+def test_from_labelled_files_to_a_model_to_predictions_and_figures(bigbird, files):
+    code, _, said = bigbird("train", "genomics.classification", "--out", "run", *SMALL_RUN)
+    assert code == 0, said
+    assert "the best model is in run/model" in said
+    code, out, _ = bigbird("evaluate", "run/model", "dev.csv", "--out", "figures.json")
+    assert code == 0
+    assert re.search(r"^accuracy\t\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]$", out, re.MULTILINE)
+    assert json.loads((files / "figures.json").read_text())["scores"]["accuracy"]["value"] >= 0
+    code, out, _ = bigbird("predict", "run/model", "dev.csv")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0] == "name\tlabel\tno\tyes"
+    assert len(lines) == 25
+    assert lines[1].split("\t")[1] in ("no", "yes")
+
+
+def test_a_run_is_repeated_from_its_own_file_and_resumed(bigbird, files):
+    assert bigbird("train", "genomics.classification", "--out", "run", *SMALL_RUN)[0] == 0
+    assert bigbird("train", "run/run.json", "--out", "again")[0] == 0
+    steps = [
+        [json.loads(line).get("loss") for line in (files / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("run", "again")
+    ]
+    assert steps[0] == steps[1]
+    assert (files / "run/run.json").read_text() == (files / "again/run.json").read_text()
+    code, _, said = bigbird("train", "run/run.json", "--out", "run", "--resume", "--set", "training.num_steps=4")
+    assert code == 0, said
+    assert json.loads((files / "run/metrics.jsonl").read_text().splitlines()[-2])["step"] == 4
+
+
+def test_a_run_may_start_from_a_model(bigbird, files):
+    changes = [part for part in SMALL_RUN if "start." not in str(part)]
+    changes = [
+        part
+        for place, part in enumerate(changes)
+        if not (part == "--set" and changes[place + 1 : place + 2] == ["--set"])
+    ]
+    code, _, said = bigbird(
+        "train",
+        "genomics.classification",
+        "--out",
+        "run",
+        *changes,
+        "--set",
+        "start=windows",
+        "--set",
+        "task.max_length=256",
+    )
+    assert code == 0, said
+    config = json.loads((files / "run/model/config.json").read_text())
+    assert config["encoder"]["num_layers"] == 2
+    assert config["notes"]["start"] == "windows"
+
+
+def test_show_prints_the_settings_and_trains_nothing(bigbird, tmp_path):
+    code, out, _ = bigbird("train", "genomics.promoter", "--show", "--set", "training.num_steps=7")
+    assert code == 0
+    assert json.loads(out)["training"]["num_steps"] == 7
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_places_on_a_genome_are_predicted_and_a_base_is_named_as_on_the_genome(bigbird, files):
+    code, out, _ = bigbird("predict", "tokens", "sites.bed", "--genome", "genome.fa", "--out", "table.tsv")
+    assert (code, out) == (0, "")
+    header, one, two = (line.split("\t") for line in (files / "table.tsv").read_text().splitlines())
+    assert header == ["name", "site+ score", "site+ place", "site- score", "site- place"]
+    assert one[0] == "one"
+    assert 101 <= int(one[2].removeprefix("chr1:")) <= 200
+    assert 1 <= int(two[2].removeprefix("chr2:")) <= 50
+
+
+def test_a_scan_writes_its_folder_and_says_how_good_it_is(bigbird, files, caplog):
+    code, _, said = bigbird(
+        "scan", "tokens", "--genome", "genome.fa", "--region", "chr1:401-1000", "--annotation", "genes.gtf",
+        "--threshold", "0.5", "--out", "found", "--set", "window_bp=400", "--set", "overlap_bp=100",
+    )  # fmt: skip
+    assert code == 0, said
+    assert "read as: 1 -> chr1" in caplog.text
+    assert re.search(r"\d of 1 annotated gene starts have a call within 500 bp", said.replace("\n", " "))
+    summary = json.loads((files / "found/summary.json").read_text())
+    assert summary["regions"] == ["chr1:401-1000"]
+    assert summary["settings"]["window_bp"] == 400
+    assert {"calls.bed", "scores.bedgraph", "report.html"} <= {path.name for path in (files / "found").iterdir()}
+
+
+def test_without_a_region_the_whole_genome_is_scanned(bigbird, files):
+    assert (
+        bigbird("scan", "windows", "--genome", "genome.fa", "--set", "window_bp=200", "--set", "overlap_bp=100")[0] == 0
+    )
+    contigs = {line.split("\t")[0] for line in (files / "scan/scores.bedgraph").read_text().splitlines()[1:]}
+    assert contigs == {"chr1", "chr2"}
+
+
+def test_info_says_what_there_is(bigbird, files):  # noqa: ARG001
+    code, out, _ = bigbird("info")
+    assert code == 0
+    assert re.search(r"gathered\s+ready", out)
+    assert "genomics.promoter" in out
+    code, out, _ = bigbird("info", "tokens")
+    assert code == 0
+    assert "labels site+, site-" in out
+
+
+MISTAKES = {
+    "an empty FASTA": (["scan", "tokens", "--genome", "empty.fa"], r"empty.fa is empty; a FASTA file begins with"),
+    "a truncated gzip": (["scan", "tokens", "--genome", "cut.fa.gz"], r"cut.fa.gz ends in the middle of its gzip data"),
+    "binary garbage for a genome": (["scan", "tokens", "--genome", "rubbish.fa"], r"rubbish.fa:1: .*(binary|begins)"),
+    "binary garbage for records": (["predict", "tokens", "rubbish.csv"], r"rubbish.csv:1: "),
+    "a BED line beyond the contig": (
+        ["predict", "tokens", "beyond.bed", "--genome", "genome.fa"],
+        r"beyond.bed:2: chr2:1900-2001 goes beyond the contig, which has 2000 bases",
+    ),
+    "BED without a genome": (["predict", "tokens", "sites.bed"], r"give the genome they lie on with --genome FASTA"),
+    "no genome to scan": (["scan", "tokens"], r"scan needs the genome to run along, with --genome FASTA"),
+    "an unknown setting": (
+        ["train", "genomics.promoter", "--out", "run", "--set", "training.stepz=5"],
+        r"--set: training has no setting 'stepz'\. Did you mean",
+    ),
+    "an ill-typed setting": (
+        ["train", "genomics.promoter", "--out", "run", "--set", "training.num_steps=many"],
+        r"training.num_steps got 'many'",
+    ),
+    "an unknown setting of a scan": (
+        ["scan", "tokens", "--genome", "genome.fa", "--set", "windw_bp=5"],
+        r"no setting 'windw_bp'\. Did you mean 'window_bp'\?",
+    ),
+    "an unknown key in a model's config": (
+        ["info", "oddmodel"],
+        r"no setting 'num_layer'\. Did you mean 'num_layers'\?",
+    ),
+    "a run without data": (["train", "genomics.promoter", "--out", "run"], r"data.genomes is not set"),
+    "a run without a folder": (["train", "genomics.promoter"], r"--out FOLDER"),
+    "an unknown recipe": (["train", "genomics.promotor", "--out", "run"], r"Did you mean genomics.promoter\?"),
+    "a run.json that is none": (["train", "genome.json", "--out", "run"], r"genome.json is no run.json"),
+    "an unknown model": (["predict", "nowhere", "dev.csv"], r"nowhere is neither a model folder"),
+    "a missing file": (["predict", "tokens", "nowhere.csv"], r"cannot read nowhere.csv: No such file or directory"),
+    "a region off the genome": (
+        ["scan", "tokens", "--genome", "genome.fa", "--region", "chr1:1-9000"],
+        r"must satisfy 1 <= start <= end <= 3000",
+    ),
+    "a sequence of length 0": (["predict", "tokens", "nothing.csv"], r"nothing.csv:2: the sequence is empty"),
+    "a folder that holds a run": (["train", "genomics.classification", "--out", "tokens/..", *SMALL_RUN], None),
+    "an output that cannot be written": (
+        ["predict", "tokens", "dev.csv", "--out", "genome.fa/table.tsv"],
+        r"(Not a directory|File exists)",
+    ),
+    "a threshold out of range": (
+        ["scan", "tokens", "--genome", "genome.fa", "--threshold", "7"],
+        r"threshold must lie between 0 and 1, got 7",
+    ),
+    "evaluation without labels": (["evaluate", "windows", "nolabels.csv"], r"it needs exactly one of no, yes"),
+}
+
+
+@pytest.fixture
+def broken(files):
+    (files / "empty.fa").write_text("")
+    (files / "cut.fa.gz").write_bytes(gzip.compress(b">a\n" + random.Random(0).randbytes(500).hex().encode())[:-200])
+    (files / "rubbish.fa").write_bytes(random.Random(1).randbytes(300))
+    (files / "rubbish.csv").write_bytes(random.Random(2).randbytes(300))
+    (files / "beyond.bed").write_text("chr1\t0\t10\nchr2\t1900\t2001\n")
+    (files / "nothing.csv").write_text("sequence,label\n,yes\n")
+    (files / "nolabels.csv").write_text("sequence\nACGT\n")
+    (files / "genome.json").write_text("[]")
+    save_model(files / "oddmodel", loaded_model(YES_NO))
+    config = json.loads((files / "oddmodel/config.json").read_text())
+    config["encoder"]["num_layer"] = 3
+    (files / "oddmodel/config.json").write_text(json.dumps(config))
+    return files
+
+
+@pytest.mark.parametrize("mistake", [name for name, (_, message) in MISTAKES.items() if message])
+def test_a_mistake_is_one_line_and_exit_code_2_and_writes_nothing(bigbird, broken, mistake):
+    arguments, message = MISTAKES[mistake]
+    before = {path for path in broken.rglob("*") if path.suffix != ".fai"}
+    code, out, said = bigbird(*arguments)
+    last = said.strip().splitlines()[-1]
+    assert code == 2, said
+    assert last.startswith("bigbird: ")
+    assert re.search(message, last), last
+    assert "Traceback" not in out + said
+    assert {path for path in broken.rglob("*") if path.suffix != ".fai"} == before
+
+
+def test_a_second_run_in_one_folder_is_refused_and_loses_nothing(bigbird, files):
+    assert bigbird("train", "genomics.classification", "--out", "run", *SMALL_RUN)[0] == 0
+    before = (files / "run/metrics.jsonl").read_text()
+    code, _, said = bigbird("train", "genomics.classification", "--out", "run", *SMALL_RUN)
+    assert code == 2
+    assert "run holds a run already; resume it with --resume, or choose another folder" in said
+    assert (files / "run/metrics.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["train"], ["predict", "x"], ["scan", "x", "--nonsense"]])
+def test_wrong_usage_is_exit_code_2(bigbird, arguments):
+    code, _, said = bigbird(*arguments)
+    assert code == 2
+    assert "Traceback" not in said
+
+
+def test_the_options_are_frozen():
+    # A new option is a promise for years; change this list on purpose.
+    import typer
+
+    commands = typer.main.get_command(cli.app).commands
+    options = {
+        name: sorted(option for parameter in command.params for option in parameter.opts if option.startswith("--"))
+        for name, command in commands.items()
+    }
+    assert options == {
+        "train": ["--out", "--resume", "--set", "--show"],
+        "evaluate": ["--genome", "--out"],
+        "predict": ["--genome", "--out"],
+        "scan": ["--annotation", "--genome", "--out", "--region", "--set", "--threshold"],
+        "info": [],
+    }
+
+
+def test_help_answers_at_once():
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; sys.argv = ['bigbird', '--help']; from bigbird.cli import main; main()",
+    ]
+    seconds = []
+    for _ in range(3):
+        started = time.monotonic()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        seconds.append(time.monotonic() - started)
+    assert "scan" in done.stdout
+    assert min(seconds) < 1.5

@@ -1,0 +1,119 @@
+import dataclasses
+
+import pytest
+
+from bigbird.data.intervals import Interval
+from bigbird.data.records import Span
+from bigbird.errors import ConfigError, DataError
+from bigbird.genomics.promoter_records import PromoterData, PromoterWindows
+from bigbird.genomics.promoters import Sites
+
+REGIONS = [Interval("chr1", 0, 200_000), Interval("chr2", 0, 200_000)]
+CONFIG = PromoterData(window_bp=2_000, span_bp=75, any_share=1.0)
+
+
+@pytest.fixture
+def windows(genome, sites):
+    return PromoterWindows(genome, sites, REGIONS, CONFIG)
+
+
+def genome_place(record, index):
+    """Where base `index` of a record lies; a reversed record was cut from its interval and turned."""
+    return record.interval.start + index
+
+
+def test_an_epoch_shows_every_promoter_once_with_its_negative_and_others(windows, sites):
+    assert len(windows) == 5 + 5 + 5
+    for index, site in enumerate(sites.promoters):
+        record = windows.record(index, epoch=0)
+        assert record.interval.start <= site.start < record.interval.end
+        assert any(span.label.startswith("promoter") for span in record.spans)
+    for index in range(5, 10):
+        assert windows.record(index, epoch=0).spans == ()
+
+
+def test_a_promoter_moves_in_its_window_from_epoch_to_epoch_and_shows_both_strands(windows):
+    records = [windows.record(1, epoch=epoch) for epoch in range(40)]
+    assert len({record.interval.start for record in records}) > 30
+    assert {span.label for record in records for span in record.spans} == {"promoter+", "promoter-"}
+    assert windows.record(1, epoch=3) == records[3]
+
+
+def test_labels_stand_where_the_sites_are_also_on_the_other_strand(genome, windows):
+    for epoch in range(20):
+        record = windows.record(3, epoch=epoch)  # the promoter at 60,000 on -
+        forward = genome.window(dataclasses.replace(record.interval, strand="+")).sequence
+        is_turned = record.sequence != forward
+        (span,) = record.spans
+        middle = (span.start + span.end - 1) // 2
+        place = record.interval.end - 1 - middle if is_turned else record.interval.start + middle
+        assert place == 60_000
+        assert span.end - span.start == 151
+        assert span.label == ("promoter+" if is_turned else "promoter-")
+
+
+def test_starts_only_the_annotation_knows_are_left_out_of_account(genome, sites):
+    source = PromoterWindows(genome, sites, REGIONS, CONFIG)
+    record = source._labelled(Interval("chr1", 61_000, 63_000))
+    assert record.spans == ()
+    assert record.ignored == ((700, 1300),)
+
+
+def test_a_promoter_beside_such_a_start_still_counts(genome):
+    sites = Sites([Interval("chr1", 50_000, 50_001, "+")], [Interval("chr1", 50_200, 50_201, "+")])
+    source = PromoterWindows(genome, sites, [Interval("chr1", 0, 200_000)], CONFIG)
+    record = source._labelled(Interval("chr1", 49_000, 51_000))
+    assert record.spans == (Span(925, 1076, "promoter+"),)
+    assert record.ignored == ((1300, 1500),)
+
+
+def test_a_window_over_the_contig_s_end_is_filled_with_n(windows):
+    sequences = [windows.record(4, epoch=epoch).sequence for epoch in range(30)]
+    assert all(len(sequence) == 2_000 for sequence in sequences)
+    assert any("NNN" in sequence for sequence in sequences)
+
+
+def bed(tmp_path, text):
+    path = tmp_path / "sites.bed"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_whole_way_from_files(tmp_path, fasta):
+    sites = bed(
+        tmp_path,
+        "chr1\t3000\t3001\ta\t0\t+\nchr1\t60000\t60001\tb\t0\t-\nchr2\t90000\t90001\tc\t0\t+\nchr9\t1\t2\td\t0\t+\n",
+    )
+    config = PromoterData(
+        genomes=(str(fasta),),
+        sites=sites,
+        train_regions=("chr1",),
+        validation_regions=("chr2",),
+        window_bp=2_000,
+    )
+    datasets = config.open()
+    assert len(datasets.train) == 2 + 2 + 1
+    assert {record.interval.contig for record in datasets.validation} == {"chr2"}
+    assert datasets.labels == ("promoter+", "promoter-")
+    assert len(next(iter(datasets.corpus()))) == 500
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("chr1\t10\t12\ta\t0\t+\n", r"must hold one base per line, the start site, and its strand in column 6"),
+        ("chr1\t10\t11\n", r"must hold one base per line"),
+        ("chr2\t10\t11\ta\t0\t+\n", r"no promoter site lies in chr1"),
+    ],
+)
+def test_a_file_that_holds_no_start_sites_is_refused(tmp_path, fasta, text, message):
+    config = PromoterData(
+        genomes=(str(fasta),), sites=bed(tmp_path, text), train_regions=("chr1",), validation_regions=("chr2",)
+    )
+    with pytest.raises(DataError, match=message):
+        config.open()
+
+
+def test_what_is_not_set_is_named():
+    with pytest.raises(ConfigError, match=r"data.sites is not set; for example --set 'data.sites=promoters.bed'"):
+        PromoterData(genomes=("x",)).open()
