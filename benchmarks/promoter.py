@@ -1,0 +1,168 @@
+"""The promoter model beside trivial baselines on a chromosome none of them has seen.
+
+    python benchmarks/promoter.py MODEL --train chr16.fa.gz chr19.fa.gz --test chr22.fa.gz --sites epdnew.bed.gz \
+        --annotations chr16.gtf.gz chr19.gff3.gz chr22.gtf.gz --out benchmarks/results/promoter.json
+
+Positives are windows centred on EPDnew start sites, on the promoter's strand. Negatives are real genome:
+  matched  GC share within 2 %, at least 8,000 bases from every known start ("N4")
+  shifted  the promoter's window moved 3,000 to 9,000 bases, at least 1,500 from every known start ("N6")
+Baselines learn from the training chromosomes: logistic regression on 1- to 5-mer frequencies (position-free), gradient
+boosting on the composition of 40 bins (A, C, G, T, CpG, TpA; no motifs). The model's score of a window is its highest
+probability, either strand, within 100 bases of the middle; it is not told the strand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from _about import about
+from bigbird import Genome, Interval, Predictor, Record
+from bigbird.data.records import on_genome
+from bigbird.genomics.promoter_records import read_sites
+from bigbird.genomics.promoters import Candidates, Sites, centred, matched_negatives, shifted_negatives
+from bigbird.tasks import metrics
+
+WINDOW_BP = 2_000
+CENTRE_BP = 100
+CODES = np.full(256, 4, np.uint8)
+CODES[np.frombuffer(b"ACGT", np.uint8)] = range(4)
+
+
+def windows(genome: Genome, sites: Sites, width: int, *, seed: int) -> dict[str, tuple[list[Interval], list[Interval]]]:
+    """Kind of negative -> (positives, negatives), as many of each; windows with N are left out."""
+    regions = [Interval(contig, 0, length) for contig, length in genome.contigs.items()]
+    promoters = [centred(site, width) for region in regions for site in sites.promoters_in(region)]
+    positives = [window for window in promoters if "N" not in genome.window(window).sequence]
+    candidates = Candidates(genome, sites, regions, window_bp=width)
+    pairs = list(matched_negatives([on_genome(window, genome) for window in positives], candidates, seed=seed))
+    shifted = [
+        w for w in shifted_negatives(sites, regions, window_bp=width, seed=seed) if "N" not in genome.window(w).sequence
+    ]
+    return {
+        "matched": ([positives[index] for index, _ in pairs], [window for _, window in pairs]),
+        "shifted": (positives[: len(shifted)], shifted[: len(positives)]),
+    }
+
+
+def letters(genome: Genome, places: Sequence[Interval]) -> NDArray[np.uint8]:
+    """Base codes 0 to 4, [windows, bases]."""
+    return np.stack([CODES[np.frombuffer(genome.window(place).sequence.encode(), np.uint8)] for place in places])
+
+
+def composition(codes: NDArray[np.uint8], bins: int = 40) -> NDArray[np.float32]:
+    """Share of each base and of CpG and TpA in every bin."""
+    following = np.pad(codes[:, 1:], ((0, 0), (0, 1)), constant_values=4)
+    flags = [codes == base for base in range(4)]
+    flags += [(codes == 1) & (following == 2), (codes == 3) & (following == 0)]
+    return np.concatenate([flag.reshape(len(codes), bins, -1).mean(2) for flag in flags], axis=1).astype(np.float32)
+
+
+def kmers(codes: NDArray[np.uint8], longest: int = 5) -> NDArray[np.float32]:
+    """Frequencies of all 1- to 5-mers."""
+    columns = []
+    for k in range(1, longest + 1):
+        places = codes.shape[1] - k + 1
+        index = sum(codes[:, shift : shift + places].astype(np.int64) * 4 ** (k - 1 - shift) for shift in range(k))
+        known = np.all([codes[:, shift : shift + places] < 4 for shift in range(k)], axis=0)
+        counts = [np.bincount(row[flags], minlength=4**k) for row, flags in zip(index, known, strict=True)]
+        columns.append(np.stack(counts) / places)
+    return np.concatenate(columns, axis=1).astype(np.float32)
+
+
+def baselines(
+    train: NDArray[np.uint8], labels: NDArray[np.bool_], test: NDArray[np.uint8]
+) -> dict[str, NDArray[np.float64]]:
+    """Scores of the two baselines for the test windows."""
+    boosting = HistGradientBoostingClassifier(max_iter=300, learning_rate=0.06, random_state=0)
+    boosting.fit(composition(train), labels)
+    regression = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+    regression.fit(kmers(train), labels)
+    return {
+        "composition (40 bins, gradient boosting)": boosting.predict_proba(composition(test))[:, 1],
+        "1- to 5-mers (logistic regression)": regression.predict_proba(kmers(test))[:, 1],
+    }
+
+
+def model_scores(predictor: Predictor, genome: Genome, places: Sequence[Interval], context: int) -> NDArray[np.float64]:
+    """The model's highest probability near the middle of each window, seen with `context` bases around it."""
+    records = [Record(sequence=genome.window(centred(middle_of(place), context)).sequence) for place in places]
+    near = slice(context // 2 - CENTRE_BP, context // 2 + CENTRE_BP)
+    stream = track(
+        predictor.predict(records), total=len(records), description=f"{context} bases", console=Console(stderr=True)
+    )
+    return np.array([prediction.probabilities[near].max() for prediction in stream], np.float64)
+
+
+def middle_of(place: Interval) -> Interval:
+    """The base a centred window stands around."""
+    middle = place.start + WINDOW_BP // 2 if place.strand != "-" else place.end - 1 - WINDOW_BP // 2
+    return Interval(place.contig, middle, middle + 1, place.strand)
+
+
+def figures(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> dict[str, list[float]]:
+    """AUROC and average precision, each with its 95 % interval."""
+    return {
+        "auroc": [round(value, 4) for value in metrics.bootstrap(metrics.auroc, truth, scores)],
+        "average_precision": [round(value, 4) for value in metrics.bootstrap(metrics.average_precision, truth, scores)],
+    }
+
+
+def main() -> None:
+    """Measure and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--train", nargs="+", required=True)
+    parser.add_argument("--test", nargs="+", required=True)
+    parser.add_argument("--sites", required=True)
+    parser.add_argument("--annotations", nargs="*", default=[])
+    parser.add_argument("--context", type=int, nargs="+", default=[2_000, 8_000])
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    genomes = [Genome.open(*paths) for paths in (options.train, options.test)]
+    train_genome, test_genome = genomes
+    train, test = (
+        windows(genome, read_sites(genome, options.sites, matching(options.annotations, genome)), WINDOW_BP, seed=seed)
+        for seed, genome in enumerate(genomes)
+    )
+    predictor = Predictor.load(options.model)
+    results: dict[str, object] = {}
+    for kind, (positives, negatives) in test.items():
+        truth = np.arange(len(positives) + len(negatives)) < len(positives)
+        learned = [*train[kind][0], *train[kind][1]]
+        learned_truth = np.arange(len(learned)) < len(train[kind][0])
+        places = [*positives, *negatives]
+        scores = baselines(letters(train_genome, learned), learned_truth, letters(test_genome, places))
+        for context in options.context:
+            scores[f"bigbird {options.model}, {context} bases"] = model_scores(predictor, test_genome, places, context)
+        results[kind] = {
+            "num_positives": len(positives),
+            "num_negatives": len(negatives),
+            "num_training_windows": len(learned),
+            "scores": {name: figures(truth, values) for name, values in scores.items()},
+        }
+        print(kind, json.dumps(results[kind], indent=2))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(
+        json.dumps({"about": about(), "what": __doc__, "model": options.model, "results": results}, indent=2) + "\n"
+    )
+
+
+def matching(annotations: Sequence[str], genome: Genome) -> list[str]:
+    """The annotations whose file name names one of the genome's contigs."""
+    return [path for path in annotations if any(contig in Path(path).name for contig in genome.contigs)]
+
+
+if __name__ == "__main__":
+    main()
