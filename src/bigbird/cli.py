@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO, TypeVar
@@ -286,23 +286,38 @@ def _watched(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
 
 
 def _write_table(file: TextIO, loaded: LoadedModel, records: Sequence[Record], answers: Iterable[Prediction]) -> None:
-    from bigbird.tasks import Classification
+    """One line per record; columns depend on what the model answers."""
+    from bigbird.tasks import Classification, MaskedLM
 
+    columns: list[str]
+    cells: Callable[[Record, Prediction], list[str]]
     labels = loaded.task.labels
-    is_whole = isinstance(loaded.task, Classification)
-    columns = labels if is_whole else [f"{label} {part}" for label in labels for part in ("score", "place")]
-    print("name", *(["label"] if is_whole else []), *columns, sep="\t", file=file)
+    if isinstance(loaded.task, Classification):
+        columns, cells = ["label", *labels], _whole_cells
+    elif isinstance(loaded.task, MaskedLM):
+        columns, cells = ["bits per letter", "hidden letters"], _masked_cells
+    else:
+        columns, cells = [f"{label} {part}" for label in labels for part in ("score", "place")], _token_cells
+    print("name", *columns, sep="\t", file=file)
     for record, answer in zip(records, answers, strict=True):
-        if is_whole:
-            cells = [";".join(answer.labels), *(f"{value:.6f}" for value in answer.probabilities)]
-        else:
-            best = answer.probabilities.argmax(0)
-            cells = [
-                cell
-                for column, place in enumerate(best)
-                for cell in (f"{answer.probabilities[place, column]:.6f}", _place(record, int(place)))
-            ]
-        print(record.name, *cells, sep="\t", file=file)
+        print(record.name, *cells(record, answer), sep="\t", file=file)
+
+
+def _whole_cells(_: Record, answer: Prediction) -> list[str]:
+    return [";".join(answer.labels), *(f"{value:.6f}" for value in answer.probabilities)]
+
+
+def _masked_cells(_: Record, answer: Prediction) -> list[str]:
+    from math import log
+
+    bits = answer.nats / log(2) / answer.num_letters if answer.num_letters else float("nan")
+    return [f"{bits:.4f}", str(answer.num_letters)]
+
+
+def _token_cells(record: Record, answer: Prediction) -> list[str]:
+    best = answer.probabilities.argmax(0)
+    pairs = [(f"{answer.probabilities[place, column]:.6f}", _place(record, place)) for column, place in enumerate(best)]
+    return [cell for pair in pairs for cell in pair]
 
 
 def _place(record: Record, index: int) -> str:

@@ -46,6 +46,14 @@ def test_a_table_may_hold_places_labels_and_spans(tmp_path, genome):
     assert (record.sequence, record.labels, record.spans) == ("GGTT", ("yes",), (Span(0, 2, "site"),))
 
 
+def test_ambiguity_codes_are_counted_aloud(tmp_path, genome, caplog):
+    read_records(written(tmp_path, "a.csv", "sequence\nACRT\nYY\n"))
+    assert "a.csv: 3 ambiguity codes were read as N" in caplog.text
+    caplog.clear()
+    read_records(written(tmp_path, "b.bed", "chr1\t0\t4\n"), genome=genome)
+    assert not caplog.records
+
+
 def test_a_record_without_a_name_is_called_by_its_line(tmp_path):
     path = written(tmp_path, "a.csv", "sequence\nACGT\n")
     assert read_records(path)[0].name == f"{path}:2"

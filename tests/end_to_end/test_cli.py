@@ -54,12 +54,22 @@ def files(tmp_path):
     return tmp_path
 
 
-SMALL_RUN = (
-    "--set", "data.train=train.csv", "--set", "data.validation=dev.csv", "--set", "start.tokenizer=single-base",
-    "--set", "start.encoder.hidden_size=16", "--set", "start.encoder.inner_size=32", "--set", "start.encoder.num_heads=2",
-    "--set", "start.encoder.num_layers=1", "--set", "training.num_steps=3", "--set", "training.batch_size=4",
-    "--set", "training.micro_batch_size=4", "--set", "training.warmup_steps=0",
-)  # fmt: skip
+def settings(*pairs):
+    return [part for pair in pairs for part in ("--set", pair)]
+
+
+DATA = settings("data.train=train.csv", "data.validation=dev.csv")
+SMALL = settings(
+    "training.num_steps=3", "training.batch_size=4", "training.micro_batch_size=4", "training.warmup_steps=0"
+)
+TINY = settings(
+    "start.tokenizer=single-base",
+    "start.encoder.hidden_size=16",
+    "start.encoder.inner_size=32",
+    "start.encoder.num_heads=2",
+    "start.encoder.num_layers=1",
+)
+SMALL_RUN = [*DATA, *SMALL, *TINY]
 
 
 def test_from_labelled_files_to_a_model_to_predictions_and_figures(bigbird, files):
@@ -93,23 +103,8 @@ def test_a_run_is_repeated_from_its_own_file_and_resumed(bigbird, files):
 
 
 def test_a_run_may_start_from_a_model(bigbird, files):
-    changes = [part for part in SMALL_RUN if "start." not in str(part)]
-    changes = [
-        part
-        for place, part in enumerate(changes)
-        if not (part == "--set" and changes[place + 1 : place + 2] == ["--set"])
-    ]
-    code, _, said = bigbird(
-        "train",
-        "genomics.classification",
-        "--out",
-        "run",
-        *changes,
-        "--set",
-        "start=windows",
-        "--set",
-        "task.max_length=256",
-    )
+    start = settings("start=windows", "task.max_length=256")
+    code, _, said = bigbird("train", "genomics.classification", "--out", "run", *DATA, *SMALL, *start)
     assert code == 0, said
     config = json.loads((files / "run/model/config.json").read_text())
     assert config["encoder"]["num_layers"] == 2
@@ -155,7 +150,22 @@ def test_without_a_region_the_whole_genome_is_scanned(bigbird, files):
     assert contigs == {"chr1", "chr2"}
 
 
-def test_info_says_what_there_is(bigbird, files):  # noqa: ARG001
+def test_pretraining_on_a_genome_and_going_on_from_it(bigbird, files):
+    genome = settings('data.genomes=["genome.fa"]', 'data.train_regions=["chr1"]', 'data.validation_regions=["chr2"]')
+    size = settings("data.window_bp=200", "data.num_records=8", "data.num_validation=2", "training.precision=float32")
+    code, _, said = bigbird("train", "genomics.pretrain", "--out", "pretrained", *genome, *size, *SMALL, *TINY)
+    assert code == 0, said
+    assert "bits_per_letter" in said
+    code, out, _ = bigbird("predict", "pretrained/model", "dev.csv")
+    assert code == 0
+    assert out.splitlines()[0] == "name\tbits per letter\thidden letters"
+    assert 1 < float(out.splitlines()[1].split("\t")[1]) < 6
+    start = settings("start=pretrained/model", "task.max_length=256")
+    code, _, said = bigbird("train", "genomics.classification", "--out", "run", *DATA, *SMALL, *start)
+    assert code == 0, said
+
+
+def test_info_says_what_there_is(bigbird, files):  # noqa: ARG001  the models must lie there
     code, out, _ = bigbird("info")
     assert code == 0
     assert re.search(r"gathered\s+ready", out)

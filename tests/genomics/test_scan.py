@@ -14,7 +14,7 @@ from bigbird.genomics.agreement import added, compare
 from bigbird.genomics.report import in_words, write_scan
 from bigbird.genomics.scan import Call, ScanConfig, Track, calls, scan, write_bed, write_bedgraph
 from bigbird.predictor import Predictor
-from bigbird.tasks import TokenLabels
+from bigbird.tasks import MaskedLM, TokenLabels
 from helpers import STRANDED, YES_NO, loaded_model
 
 CONFIG = ScanConfig(window_bp=400, overlap_bp=100, bin_bp=10)
@@ -53,6 +53,7 @@ def test_every_bin_gets_the_score_of_its_own_bases(tmp_path, start, end):
 def test_a_contig_shorter_than_a_window_is_scanned_too(tmp_path):
     track = scan(Marker(), genome_of(tmp_path, chr1="AACC" * 20), Interval("chr1", 0, 80), CONFIG)
     np.testing.assert_allclose(track.scores[:, 0], [0.6, 0.4] * 4, rtol=1e-6)
+    assert track.remarks == ("chr1: windows reach 320 bases over its ends; these were filled with N",)
 
 
 def test_unknown_stretches_get_no_score_and_windows_of_nothing_else_are_left_out(tmp_path):
@@ -63,7 +64,8 @@ def test_unknown_stretches_get_no_score_and_windows_of_nothing_else_are_left_out
     assert np.isnan(track.scores[51:349]).all()
     assert (track.scores[:50, 0] == 1).all()
     assert (track.scores[-50:, 0] == 1).all()
-    assert track.num_skipped > 5
+    (remark,) = track.remarks
+    assert remark == "chr1: 9 of 14 windows hold nothing but N and were left out"
     assert all(set(record.sequence) != {"N"} for record in marker.seen)
 
 
@@ -100,9 +102,19 @@ def test_a_model_with_one_answer_per_window_gives_steps(tmp_path):
     assert 8 <= len(np.unique(track.scores[:, 1])) <= 10
 
 
+def test_ambiguity_codes_are_counted_aloud(tmp_path):
+    track = scan(Marker(), genome_of(tmp_path, chr1="ACRTY" * 80), Interval("chr1", 0, 400), CONFIG)
+    assert track.remarks == ("chr1: ambiguity codes were read as N, 320 in all windows together",)
+
+
+def test_a_model_without_labels_cannot_scan(tmp_path):
+    with pytest.raises(ConfigError, match="a scan needs a model with labels; this one guesses hidden tokens"):
+        scan(Predictor(loaded_model(MaskedLM())), genome_of(tmp_path, chr1="ACGT"), Interval("chr1", 0, 4), CONFIG)
+
+
 def track_of(*columns, start=1_000, labels=("site+", "site-")):
     scores = np.array(columns, np.float32).T
-    return Track(Interval("chr1", start, start + 10 * len(scores)), 10, scores, labels, 0)
+    return Track(Interval("chr1", start, start + 10 * len(scores)), 10, scores, labels)
 
 
 def test_calls_are_the_stretches_over_the_threshold_merged_when_close():

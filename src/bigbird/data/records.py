@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from bigbird.data.genome import Genome
 from bigbird.data.intervals import Interval, read_bed
 from bigbird.errors import DataError
 from bigbird.tokenizers import clean_dna, reverse_complement
+
+log = logging.getLogger(__name__)
 
 _FASTA_ENDINGS = (".fa", ".fasta", ".fna")
 _TABLE_ENDINGS = (".csv", ".tsv", ".jsonl")
@@ -71,29 +74,41 @@ def read_records(path: Path, *, genome: Genome | None = None) -> list[Record]:
     are `name`, `label` (several joined by ";", or a list in JSON) and `spans` (JSON: [[start, end, label], …], bases of
     the sequence counted from 0).
     """
+    rows = list(_parsed(path, genome))
+    if not rows:
+        raise DataError(f"{path} holds no records")
+    num_ambiguous = sum(count for _, count in rows)
+    if num_ambiguous:
+        log.warning("%s: %d ambiguity codes were read as N", path, num_ambiguous)
+    return [record for record, _ in rows]
+
+
+def _parsed(path: Path, genome: Genome | None) -> Iterator[tuple[Record, int]]:
+    """Each record of a file, and how many of its letters were ambiguity codes."""
     endings = [ending.lower() for ending in path.suffixes if ending.lower() != ".gz"]
     ending = endings[-1] if endings else ""
     if ending in _FASTA_ENDINGS:
-        return [_record({"sequence": text, "name": name}, genome, f"{path} {name}") for name, text in read_fasta(path)]
-    if ending == ".bed":
+        for name, text in read_fasta(path):
+            yield _from_row({"sequence": text, "name": name}, genome, f"{path} {name}")
+    elif ending == ".bed":
         if genome is None:
             raise DataError(f"{path} holds places, not sequences; give the genome they lie on with --genome FASTA")
-        return [on_genome(interval, genome) for interval in read_bed(path, genome.contigs)]
-    if ending in _TABLE_ENDINGS:
-        records = [_record(row, genome, f"{path}:{number}") for number, row in _rows(path, ending)]
-        if not records:
-            raise DataError(f"{path} holds no records")
-        return records
-    raise DataError(
-        f"{path}: cannot tell the format from the name; it must end in "
-        f"{', '.join((*_FASTA_ENDINGS, '.bed', *_TABLE_ENDINGS))} (and may be gzip, .gz)"
-    )
+        for interval in read_bed(path, genome.contigs):
+            yield on_genome(interval, genome), genome.window(interval).num_ambiguous
+    elif ending in _TABLE_ENDINGS:
+        for number, row in _rows(path, ending):
+            yield _from_row(row, genome, f"{path}:{number}")
+    else:
+        raise DataError(
+            f"{path}: cannot tell the format from the name; it must end in "
+            f"{', '.join((*_FASTA_ENDINGS, '.bed', *_TABLE_ENDINGS))} (and may be gzip, .gz)"
+        )
 
 
-def on_genome(interval: Interval, genome: Genome, *, labels: tuple[str, ...] = ()) -> Record:
+def on_genome(interval: Interval, genome: Genome) -> Record:
     """The record of a place on a genome."""
     name = interval.name or f"{interval.contig}:{interval.start + 1}-{interval.end}"
-    return Record(sequence=genome.window(interval).sequence, name=name, interval=interval, labels=labels)
+    return Record(sequence=genome.window(interval).sequence, name=name, interval=interval)
 
 
 def _rows(path: Path, ending: str) -> Iterator[tuple[int, Mapping[str, object]]]:
@@ -123,14 +138,15 @@ def _json_object(line: str, source: str) -> Mapping[str, object]:
     return value
 
 
-def _record(row: Mapping[str, object], genome: Genome | None, source: str) -> Record:
+def _from_row(row: Mapping[str, object], genome: Genome | None, source: str) -> tuple[Record, int]:
     name = str(row.get("name") or source)
     labels, spans = _labels(row.get("label"), source), _spans(row.get("spans"), source)
     if "sequence" in row:
         text = row["sequence"]
         if not isinstance(text, str) or not text:
             raise DataError(f"{source}: the sequence is empty")
-        return Record(sequence=clean_dna(text, source=source).sequence, name=name, labels=labels, spans=spans)
+        sequence, num_ambiguous = clean_dna(text, source=source)
+        return Record(sequence=sequence, name=name, labels=labels, spans=spans), num_ambiguous
     if not {"contig", "start", "end"} <= set(row):
         raise DataError(
             f"{source}: a record needs a column 'sequence', or 'contig', 'start' and 'end'; it has "
@@ -138,7 +154,9 @@ def _record(row: Mapping[str, object], genome: Genome | None, source: str) -> Re
         )
     if genome is None:
         raise DataError(f"{source} names a place, not a sequence; give the genome it lies on with --genome FASTA")
-    return replace(on_genome(_interval(row, genome, source), genome, labels=labels), spans=spans)
+    interval = _interval(row, genome, source)
+    record = replace(on_genome(interval, genome), labels=labels, spans=spans)
+    return record, genome.window(interval).num_ambiguous
 
 
 def _interval(row: Mapping[str, object], genome: Genome, source: str) -> Interval:

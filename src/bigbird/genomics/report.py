@@ -49,7 +49,7 @@ def write_scan(
     write_bed(folder / CALLS_FILE, found)
     write_bedgraph(folder / SCORES_FILE, tracks)
     agreements = [compare(some, features, track) for some, track in zip(per_track, tracks, strict=True)]
-    notes = [f"{sum(track.num_skipped for track in tracks)} windows of nothing but N were left out"]
+    notes = [remark for track in tracks for remark in track.remarks]
     pictures = _draw(folder, tracks, per_track, config, features, notes)
     result = ScanResult(
         folder=folder, found=tuple(found), agreement=added(agreements) if features else None, notes=tuple(notes)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from bigbird.data.files import written_whole
 from bigbird.data.genome import Genome
 from bigbird.data.intervals import Interval, Strand
-from bigbird.data.records import Record, on_genome
+from bigbird.data.records import Record
 from bigbird.errors import ConfigError
 from bigbird.predictor import Predictor
-from bigbird.tasks import Classification
+from bigbird.tasks import Classification, MaskedLM
 
 Scores = NDArray[np.float32]
 Watch = Callable[[Iterable[Interval], int], Iterable[Interval]]
@@ -56,16 +56,16 @@ class ScanConfig:
 class Track(NamedTuple):
     """Scores along a region.
 
-    scores       float32 [bins, labels], NaN where the genome is unknown (N)
-    labels       such as ("promoter+", "promoter-")
-    num_skipped  windows left out because they hold nothing but N
+    scores   float32 [bins, labels], NaN where the genome is unknown (N)
+    labels   such as ("promoter+", "promoter-")
+    remarks  what was skipped, filled in or read otherwise, in words
     """
 
     region: Interval
     bin_bp: int
     scores: Scores
     labels: tuple[str, ...]
-    num_skipped: int
+    remarks: tuple[str, ...] = ()
 
 
 class Call(NamedTuple):
@@ -91,28 +91,49 @@ def scan(
 ) -> Track:
     """Score a region. `watch` may wrap the windows as they are taken; it is told how many there are."""
     task, contig_length = predictor.loaded.task, genome.contigs[region.contig]
-    windows = list(_windows(region, contig_length, config))
-    scores = np.full((-(-region.length // config.bin_bp), len(task.labels)), np.nan, np.float32)
-    track = Track(region, config.bin_bp, scores, task.labels, num_skipped=0)
-    under_way: deque[Record] = deque()
-    num_skipped = 0
-
-    def known_windows() -> Iterator[Record]:
-        nonlocal num_skipped
-        for window in watch(windows, len(windows)):
-            record = on_genome(window, genome)
-            if record.sequence.strip("N"):
-                under_way.append(record)
-                yield record
-            else:
-                num_skipped += 1
-
-    for prediction in predictor.predict(known_windows()):
-        record, values = under_way.popleft(), prediction.probabilities
+    if isinstance(task, MaskedLM):
+        raise ConfigError("a scan needs a model with labels; this one guesses hidden tokens")
+    track = Track(region, config.bin_bp, _no_scores(region, config, len(task.labels)), task.labels)
+    windows = _ScanWindows(genome, list(_windows(region, contig_length, config)), watch)
+    for prediction in predictor.predict(windows):
+        record, values = windows.under_way.popleft(), prediction.probabilities
         if isinstance(task, Classification):
             values = np.broadcast_to(values, (len(record.sequence), len(task.labels)))
         _put(track, record, values, margin=config.overlap_bp // 2, contig_length=contig_length)
-    return track._replace(num_skipped=num_skipped)
+    return track._replace(remarks=tuple(windows.remarks()))
+
+
+class _ScanWindows:
+    """The windows of a scan as records, those of nothing but N left out; keeps those whose answer is awaited."""
+
+    def __init__(self, genome: Genome, windows: Sequence[Interval], watch: Watch) -> None:
+        self._genome, self._windows, self._watch = genome, windows, watch
+        self.under_way: deque[Record] = deque()
+        self._num_skipped = self._num_ambiguous = self._num_padded = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        for interval in self._watch(self._windows, len(self._windows)):
+            sequence, num_padded, num_ambiguous = self._genome.window(interval)
+            self._num_padded += num_padded
+            self._num_ambiguous += num_ambiguous
+            if sequence.strip("N"):
+                self.under_way.append(Record(sequence=sequence, interval=interval))
+                yield self.under_way[-1]
+            else:
+                self._num_skipped += 1
+
+    def remarks(self) -> Iterator[str]:
+        contig = self._windows[0].contig
+        if self._num_skipped:
+            yield f"{contig}: {self._num_skipped} of {len(self._windows)} windows hold nothing but N and were left out"
+        if self._num_padded:
+            yield f"{contig}: windows reach {self._num_padded} bases over its ends; these were filled with N"
+        if self._num_ambiguous:
+            yield f"{contig}: ambiguity codes were read as N, {self._num_ambiguous} in all windows together"
+
+
+def _no_scores(region: Interval, config: ScanConfig, num_labels: int) -> Scores:
+    return np.full((-(-region.length // config.bin_bp), num_labels), np.nan, np.float32)
 
 
 def calls(track: Track, config: ScanConfig) -> list[Call]:

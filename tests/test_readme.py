@@ -1,0 +1,75 @@
+"""The README and the docs tell the truth: their Python runs, their commands exist, their files are there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from bigbird import cli
+from bigbird.checkpoint import packaged_models
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
+
+
+def text_of(page):
+    return (ROOT / page).read_text()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "```python" in text_of(page)])
+def test_python_examples_run(page, capsys):
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", text_of(page), re.DOTALL):
+        exec(compile(block, page, "exec"), names)  # noqa: S102  our own README
+    assert capsys.readouterr().out
+
+
+def commands():
+    for page in PAGES:
+        for line in text_of(page).splitlines():
+            match = re.match(r"\s+(bigbird .*)", line) or re.search(r"`(bigbird [^`]*)`", line)
+            if match:
+                yield page, match[1]
+
+
+@pytest.mark.parametrize(("page", "command"), list(commands()))
+def test_commands_exist_with_these_options(page, command):  # noqa: ARG001
+    words = shlex.split(command, comments=True)[1:]
+    known = typer.main.get_command(cli.app).commands
+    if words and words[0].startswith("-"):
+        return
+    options = {option for parameter in known[words[0]].params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_named_are_there(page):
+    for name in re.findall(r"\b(?:src|docs|tests|benchmarks|examples)/[\w./-]+\w", text_of(page)):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"\]\(([\w./-]+)\)", text_of(page)):
+        assert ((ROOT / page).parent / name).exists(), name
+
+
+def test_make_targets_named_exist():
+    makefile = text_of("Makefile")
+    for target in set(re.findall(r"make (\w+)", text_of("README.md") + text_of("CONTRIBUTING.md"))):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_ci_runs_exactly_the_readme_s_test_command():
+    lines = [line for line in text_of(".ci/run").splitlines() if line and not line.startswith("#")]
+    assert lines == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test"]
+    assert "    make test " in text_of("README.md")
+
+
+def test_the_readme_fits_on_two_screens():
+    assert len(text_of("README.md").splitlines()) <= 120
+
+
+def test_the_promoter_model_comes_with_the_package_and_is_small():
+    assert packaged_models() == ["promoter"]
+    folder = ROOT / "src/bigbird/pretrained/promoter"
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 16_000_000
+    assert (folder / "README.md").is_file()
