@@ -150,7 +150,7 @@ def test_without_a_region_the_whole_genome_is_scanned(bigbird, files):
     assert contigs == {"chr1", "chr2"}
 
 
-def test_pretraining_on_a_genome_and_going_on_from_it(bigbird, files):
+def test_pretraining_on_a_genome_and_going_on_from_it(bigbird, files):  # noqa: ARG001  the genome must lie there
     genome = settings('data.genomes=["genome.fa"]', 'data.train_regions=["chr1"]', 'data.validation_regions=["chr2"]')
     size = settings("data.window_bp=200", "data.num_records=8", "data.num_validation=2", "training.precision=float32")
     code, _, said = bigbird("train", "genomics.pretrain", "--out", "pretrained", *genome, *size, *SMALL, *TINY)
