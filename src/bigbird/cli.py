@@ -67,6 +67,7 @@ def main() -> None:
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe, or the run.json of an earlier run to repeat.")],
+    *,
     out: Annotated[Path | None, typer.Option(help="Folder for the run: model, metrics.jsonl, saved states.")] = None,
     settings: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest saved state in --out.")] = False,
@@ -92,6 +93,7 @@ def train(
 def evaluate(
     model: Model,
     data: Annotated[Path, typer.Argument(help="Labelled records: .csv, .tsv or .jsonl.")],
+    *,
     genome: GenomeFiles = None,
     out: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.")] = None,
 ) -> None:
@@ -118,6 +120,7 @@ def evaluate(
 def predict(
     model: Model,
     data: Annotated[Path, typer.Argument(help="Records: .fa, .bed (with --genome), .csv, .tsv or .jsonl.")],
+    *,
     genome: GenomeFiles = None,
     out: Annotated[Path | None, typer.Option(help="Write the table here instead of to the screen.")] = None,
 ) -> None:
@@ -140,6 +143,7 @@ def predict(
 @app.command()
 def scan(
     model: Model,
+    *,
     genome: GenomeFiles = None,
     region: Annotated[
         list[str] | None,
