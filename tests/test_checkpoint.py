@@ -65,7 +65,7 @@ def test_a_name_that_is_no_model_is_refused(tmp_path):
         (lambda c: c.update(extra=1), r"must hold the objects format, task and encoder, and nothing unknown"),
         (lambda c: c.pop("task"), r"must hold the objects format, task and encoder"),
         (lambda c: c.update(format=2), r"has format 2, this bigbird reads 1\. Install a newer bigbird"),
-        (lambda c: c["task"].update(name="other"), r"task.name must be one of classification, token-classification"),
+        (lambda c: c["task"].update(name="other"), r"task.name must be one of classification, masked-lm, token-classification"),
         (lambda c: c["encoder"].update(num_layer=3), r"encoder|no setting 'num_layer'. Did you mean 'num_layers'\?"),
         (lambda c: c["encoder"].update(num_layers="two"), r"num_layers got 'two'"),
         (lambda c: c["encoder"].update(num_layers=20_000), r"has \d+ tensors, too few for 20000 layers"),

@@ -18,7 +18,7 @@ from bigbird import config as configs
 from bigbird.errors import CheckpointError
 from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks import TASKS, Task
-from bigbird.tokenizers import DnaTokenizer, Tokenizer
+from bigbird.tokenizers import Tokenizer, load_tokenizer
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -74,7 +74,7 @@ def load_model(name_or_folder: str | Path, *, device: torch.device | str = "cpu"
     task: Task = configs.from_json(kind, task_values, source=source)
     encoder = configs.from_json(EncoderConfig, description["encoder"], source=source)
     model = _load_weights(folder / WEIGHTS_FILE, task, encoder)
-    return LoadedModel(model.to(device).eval(), encoder, task, DnaTokenizer.load(folder), description.get("notes", {}))
+    return LoadedModel(model.to(device).eval(), encoder, task, load_tokenizer(folder), description.get("notes", {}))
 
 
 def find_model(name_or_folder: str | Path) -> Path:

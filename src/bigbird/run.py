@@ -18,7 +18,7 @@ from bigbird.data.sources import DataConfig, Datasets
 from bigbird.errors import ConfigError
 from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks import AnyTask, MaskedLM
-from bigbird.tokenizers import DnaTokenizer
+from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer
 from bigbird.training.reporting import Reporter
 from bigbird.training.state import has_state
 from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER, Trainer, TrainingConfig, seeded
@@ -30,13 +30,15 @@ RUN_FILE = "run.json"
 class Scratch:
     """Begin with random weights and a tokenizer trained on the run's own data.
 
-    tokenizer   "bpe" or "single-base"
-    vocab_size  of the byte-pair tokenizer
-    encoder     its vocab_size is set to the tokenizer's
+    tokenizer        "bpe", "single-base" or "kmers"
+    vocab_size       of tokenizer bpe
+    bases_per_token  of tokenizer kmers
+    encoder          its vocab_size and bases_per_token are set to the tokenizer's
     """
 
-    tokenizer: Literal["bpe", "single-base"] = "bpe"
+    tokenizer: Literal["bpe", "single-base", "kmers"] = "bpe"
     vocab_size: int = 4096
+    bases_per_token: int = 16
     encoder: EncoderConfig
 
 
@@ -81,7 +83,8 @@ def _starting_point(config: RunConfig, datasets: Datasets, device: torch.device)
     notes = {"recipe": config.recipe, "seed": config.training.seed}
     if isinstance(config.start, Scratch):
         tokenizer = _new_tokenizer(config.start, datasets)
-        encoder = replace(config.start.encoder, vocab_size=tokenizer.vocab_size)
+        bases = tokenizer.bases_per_token if isinstance(tokenizer, KmerTokenizer) else 0
+        encoder = replace(config.start.encoder, vocab_size=tokenizer.vocab_size, bases_per_token=bases)
         model = _new_model(task, encoder, config.training.seed)
         return LoadedModel(model.to(device), encoder, task, tokenizer, notes)
     base = load_model(config.start)
@@ -93,7 +96,9 @@ def _starting_point(config: RunConfig, datasets: Datasets, device: torch.device)
     return LoadedModel(model.to(device), base.encoder, task, base.tokenizer, {**notes, "start": config.start})
 
 
-def _new_tokenizer(start: Scratch, datasets: Datasets) -> DnaTokenizer:
+def _new_tokenizer(start: Scratch, datasets: Datasets) -> Tokenizer:
+    if start.tokenizer == "kmers":
+        return KmerTokenizer(start.bases_per_token)
     if start.tokenizer == "single-base":
         return DnaTokenizer.single_base()
     return DnaTokenizer.train(datasets.corpus(), vocab_size=start.vocab_size)

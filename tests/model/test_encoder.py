@@ -6,7 +6,9 @@ import torch
 from bigbird.attention import DocumentLayout, PatternSpec
 from bigbird.errors import ConfigError, ShapeError
 from bigbird.model.encoder import Encoder, EncoderConfig
-from bigbird.model.heads import SequenceClassifier, TokenClassifier
+from bigbird.model.heads import MaskedLanguageModel, SequenceClassifier, TokenClassifier
+from bigbird.tokenizers import KmerTokenizer
+from helpers import dna
 
 CONFIG = EncoderConfig(
     vocab_size=50,
@@ -52,6 +54,30 @@ def test_a_document_gets_the_same_bits_alone_in_a_batch_and_padded_further(model
         for row, tokens in enumerate(documents):
             assert torch.equal(model(tokens[None])[0], together[row, mask[row]]), (length, left, len(tokens))
         assert together[~mask].abs().max() == 0
+
+
+@torch.no_grad()
+def test_bases_read_by_convolution_do_not_depend_on_the_batch_either():
+    tokenizer = KmerTokenizer(8)
+    model = encoder(vocab_size=tokenizer.vocab_size, bases_per_token=8, positions="rotary")
+    documents = [
+        torch.from_numpy(encoding.ids) for encoding in tokenizer.encode_batch([dna(8 * n - 3, seed=n) for n in LENGTHS])
+    ]
+    token_ids, mask = padded(documents, 640, left=40)
+    together = model(token_ids, mask)
+    for row, tokens in enumerate(documents):
+        torch.testing.assert_close(model(tokens[None])[0], together[row, mask[row]], rtol=1e-6, atol=1e-6)
+
+
+def test_what_an_evaluation_leaves_behind_serves_training():
+    model = encoder(pattern=PatternSpec(block_size=16, seed=17))  # a seed no other test uses: nothing is kept yet
+    layout = DocumentLayout((173, 431), 16)
+    tokens = layout.pack(torch.cat([document(173), document(431)]))
+    for backend in ("reference", "gathered"):
+        model.backend = backend
+        with torch.inference_mode():
+            model(tokens, layout=layout)
+        layout.unpack(model(tokens, layout=layout)).square().sum().backward()
 
 
 @torch.no_grad()
@@ -197,3 +223,8 @@ def test_a_config_that_makes_no_model_is_refused(change, message):
 def test_input_that_makes_no_sense_is_refused_with_the_cure(token_ids, arguments, message):
     with pytest.raises(ShapeError, match=message):
         encoder()(token_ids, **arguments)
+
+
+def test_a_language_model_wants_a_vocabulary():
+    with pytest.raises(ConfigError, match=r"start\.tokenizer=bpe"):
+        MaskedLanguageModel(dataclasses.replace(CONFIG, bases_per_token=8))

@@ -99,7 +99,8 @@ class DocumentLayout:
 
 @lru_cache(maxsize=64)
 def _on_device(make: Callable[[DocumentLayout], Tensor], layout: DocumentLayout, device: torch.device | str) -> Tensor:
-    return make(layout).to(device)
+    with torch.inference_mode(mode=False):  # what is kept must also serve a later training step
+        return make(layout).to(device)
 
 
 def _places(layout: DocumentLayout) -> Tensor:
@@ -124,12 +125,13 @@ def _is_real(layout: DocumentLayout) -> Tensor:
 def _pattern(
     layout: DocumentLayout, spec: PatternSpec, num_heads: int, layer: int, device: torch.device
 ) -> BlockPattern:
-    patterns = [spec.build(num_blocks=count, num_heads=num_heads, layer=layer) for count in layout.block_counts]
-    if layout.num_empty_blocks:
-        patterns.append(
-            BlockPattern.empty(block_size=spec.block_size, num_heads=num_heads, num_blocks=layout.num_empty_blocks)
-        )
-    return pack_patterns(patterns).to(device)
+    with torch.inference_mode(mode=False):
+        patterns = [spec.build(num_blocks=count, num_heads=num_heads, layer=layer) for count in layout.block_counts]
+        if layout.num_empty_blocks:
+            patterns.append(
+                BlockPattern.empty(block_size=spec.block_size, num_heads=num_heads, num_blocks=layout.num_empty_blocks)
+            )
+        return pack_patterns(patterns).to(device)
 
 
 def _shortened(lengths: tuple[int, ...]) -> str:

@@ -38,7 +38,8 @@ def steps_of(pattern: BlockPattern) -> tuple[Step, ...]:
     How a row is cut depends on that row alone, so a document is computed alike alone and packed with others.
     """
     if pattern not in _steps:
-        _steps[pattern] = tuple(_steps_in_order(pattern))
+        with torch.inference_mode(mode=False):  # what is kept must also serve a later training step
+            _steps[pattern] = tuple(_steps_in_order(pattern))
     return _steps[pattern]
 
 

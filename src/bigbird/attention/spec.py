@@ -62,7 +62,8 @@ class PatternSpec:
         for name, value, least in (("num_blocks", num_blocks, 1), ("num_heads", num_heads, 1), ("layer", layer, 0)):
             if value < least:
                 raise ShapeError(f"{name} must be at least {least}, got {value}")
-        return _build(self, num_blocks, num_blocks if num_key_blocks is None else num_key_blocks, num_heads, layer)
+        with torch.inference_mode(mode=False):  # patterns are kept and must also serve a later training step
+            return _build(self, num_blocks, num_blocks if num_key_blocks is None else num_key_blocks, num_heads, layer)
 
     def blocks_for(self, length: int) -> int:
         """How many blocks `length` tokens fill; the last may be partly empty."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bigbird.errors import ShapeError
+from bigbird.tokenizers.kmers import BITS_PER_BASE
+
+_CONVOLUTION_BASES = 15  # a transcription factor's site is 6 to 15 bases wide
 
 
 class Embeddings(nn.Module):
     """Sum of token, token-type and learned position vectors, then layer norm and dropout (BERT's order).
 
+    tokens          vectors of the tokens themselves: a table, or a convolution over the bases their ids spell
     num_positions   rows of the learned position table; 0 when positions are rotary
     num_token_types rows of the token-type table; 0 for none
     """
@@ -18,7 +23,7 @@ class Embeddings(nn.Module):
     def __init__(
         self,
         *,
-        vocab_size: int,
+        tokens: nn.Embedding | BaseConvolution,
         hidden_size: int,
         num_positions: int,
         num_token_types: int,
@@ -26,7 +31,7 @@ class Embeddings(nn.Module):
         layer_norm_eps: float,
     ) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(vocab_size, hidden_size)
+        self.tokens = tokens
         self.positions = nn.Embedding(num_positions, hidden_size) if num_positions else None
         self.token_types = nn.Embedding(num_token_types, hidden_size) if num_token_types else None
         self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
@@ -34,7 +39,8 @@ class Embeddings(nn.Module):
 
     def forward(self, token_ids: Tensor, positions: Tensor, token_types: Tensor | None = None) -> Tensor:
         """token_ids, positions, token_types: int64 [total] -> [total, hidden]. Without token types all are type 0."""
-        embedded: Tensor = self.tokens(token_ids)
+        is_table = isinstance(self.tokens, nn.Embedding)
+        embedded: Tensor = self.tokens(token_ids) if is_table else self.tokens(token_ids, positions)
         if self.positions is not None:
             embedded = embedded + self.positions(positions)
         if self.token_types is not None:
@@ -43,6 +49,42 @@ class Embeddings(nn.Module):
             raise ShapeError("token_types were given to a model without token types. Leave them out.")
         embedded = self.dropout(self.norm(embedded))
         return embedded
+
+
+class BaseConvolution(nn.Module):
+    """Vectors of tokens that spell out their bases (`KmerTokenizer`).
+
+    bases of the token and 7 on either side -> convolution -> strongest response in the token
+                                            -> plus a projection of it and its two neighbours
+
+    So a motif looks the same wherever it stands, which pieces of a vocabulary do not offer. Nothing is read across
+    the edge of a document.
+    """
+
+    def __init__(self, *, bases_per_token: int, hidden_size: int) -> None:
+        super().__init__()
+        self.bases_per_token = bases_per_token
+        self.motifs = nn.Conv1d(2**BITS_PER_BASE, hidden_size, _CONVOLUTION_BASES)
+        self.neighbours = nn.Linear(3 * hidden_size, hidden_size)
+
+    def forward(self, token_ids: Tensor, positions: Tensor) -> Tensor:
+        """token_ids, positions: int64 [total], a position of 0 begins a document or is filling -> [total, hidden]."""
+        size, reach = self.bases_per_token, _CONVOLUTION_BASES // 2
+        shifts = torch.arange(0, BITS_PER_BASE * size, BITS_PER_BASE, device=token_ids.device)
+        letters = token_ids[:, None] >> shifts & 2**BITS_PER_BASE - 1
+        seen = _with_neighbours(letters, positions)[:, size - reach : 2 * size + reach]
+        one_hot = F.one_hot(seen, 2**BITS_PER_BASE).mT.to(self.motifs.weight.dtype)
+        strongest = F.gelu(self.motifs(one_hot).amax(-1), approximate="tanh")
+        embedded: Tensor = strongest + self.neighbours(_with_neighbours(strongest, positions))
+        return embedded
+
+
+def _with_neighbours(x: Tensor, positions: Tensor) -> Tensor:
+    """Each row between the rows before and behind it in its document, zeros at the edges: [total, 3 * width]."""
+    begins = (positions == 0)[:, None]
+    before = x.roll(1, 0).masked_fill(begins, 0)
+    behind = x.roll(-1, 0).masked_fill(begins.roll(-1, 0), 0)
+    return torch.cat((before, x, behind), dim=1)
 
 
 def rotary_table(positions: Tensor, *, head_dim: int, base: float) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from bigbird.attention import Backend, DocumentLayout, PatternSpec
 from bigbird.errors import ConfigError, ShapeError
 from bigbird.model.attention_layer import SelfAttention, Visibility
 from bigbird.model.blocks import Activation, EncoderBlock, FeedForward, Norm
-from bigbird.model.embeddings import Embeddings, rotary_table
+from bigbird.model.embeddings import BaseConvolution, Embeddings, rotary_table
 
 Positions = Literal["learned", "rotary"]
 
@@ -24,6 +24,8 @@ class EncoderConfig:
     max_length       tokens a document may have; also the rows of the position table when positions are learned
     norm             "post" as BERT and RoBERTa, "pre" as Pegasus (which ends with one more layer norm)
     num_token_types  0 for none
+    bases_per_token  0: token vectors come from a table of vocab_size rows. Otherwise ids are those of `KmerTokenizer`
+                     and their vectors are read off the bases by convolution
     pattern          which keys each query sees
     """
 
@@ -40,6 +42,7 @@ class EncoderConfig:
     dropout: float = 0.1
     layer_norm_eps: float = 1e-12
     num_token_types: int = 0
+    bases_per_token: int = 0
     pattern: PatternSpec = field(default_factory=PatternSpec)
 
     def __post_init__(self) -> None:
@@ -80,7 +83,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.embeddings = Embeddings(
-            vocab_size=config.vocab_size,
+            tokens=_token_vectors(config),
             hidden_size=config.hidden_size,
             num_positions=config.max_length if config.positions == "learned" else 0,
             num_token_types=config.num_token_types,
@@ -142,6 +145,12 @@ class Encoder(nn.Module):
                 f"a document has {longest} tokens, the model reads at most {self.config.max_length}. "
                 f"Cut it into windows."
             )
+
+
+def _token_vectors(config: EncoderConfig) -> nn.Embedding | BaseConvolution:
+    if config.bases_per_token:
+        return BaseConvolution(bases_per_token=config.bases_per_token, hidden_size=config.hidden_size)
+    return nn.Embedding(config.vocab_size, config.hidden_size)
 
 
 def _block(config: EncoderConfig) -> EncoderBlock:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from bigbird.attention import DocumentLayout
 from bigbird.attention.layout import MIN_ROWS
+from bigbird.errors import ConfigError
 from bigbird.model.blocks import ACTIVATIONS
 from bigbird.model.encoder import Encoder, EncoderConfig
 
@@ -36,6 +37,8 @@ class MaskedLanguageModel(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
+        if config.bases_per_token:
+            raise ConfigError("a masked language model needs tokens from a vocabulary; use start.tokenizer=bpe")
         self.encoder = Encoder(config)
         self.transform = nn.Linear(config.hidden_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -47,7 +50,9 @@ class MaskedLanguageModel(nn.Module):
         encoded = self.encoder(token_ids, layout=layout)
         encoded = encoded if places is None else encoded[places]
         hidden = self.norm(self.activation(self.transform(encoded)))
-        return F.linear(hidden, self.encoder.embeddings.tokens.weight, self.bias)
+        table = self.encoder.embeddings.tokens
+        assert isinstance(table, nn.Embedding)
+        return F.linear(hidden, table.weight, self.bias)
 
 
 class TokenClassifier(nn.Module):

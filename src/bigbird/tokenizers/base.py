@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+TOKENIZER_FILE = "tokenizer.json"
+
 
 class Encoding(NamedTuple):
     """Tokens of one sequence.

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 import tokenizers
 from bigbird.errors import CheckpointError, ConfigError, DataError
-from bigbird.tokenizers.base import Encoding
+from bigbird.tokenizers.base import TOKENIZER_FILE, Encoding
 from tokenizers import models, trainers
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-TOKENIZER_FILE = "tokenizer.json"
 
 _LETTERS = "ACGTN"
 _AMBIGUOUS = "RYSWKMBDHV"  # IUPAC codes for "one of several bases"
