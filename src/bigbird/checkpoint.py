@@ -73,8 +73,14 @@ def load_model(name_or_folder: str | Path, *, device: torch.device | str = "cpu"
     source = str(folder / CONFIG_FILE)
     task: Task = configs.from_json(kind, task_values, source=source)
     encoder = configs.from_json(EncoderConfig, description["encoder"], source=source)
+    tokenizer = load_tokenizer(folder)
+    if tokenizer.vocab_size != encoder.vocab_size:
+        raise CheckpointError(
+            f"{folder}: the tokenizer knows {tokenizer.vocab_size} tokens, the model {encoder.vocab_size}; "
+            f"they do not belong together"
+        )
     model = _load_weights(folder / WEIGHTS_FILE, task, encoder)
-    return LoadedModel(model.to(device).eval(), encoder, task, load_tokenizer(folder), description.get("notes", {}))
+    return LoadedModel(model.to(device).eval(), encoder, task, tokenizer, description.get("notes", {}))
 
 
 def find_model(name_or_folder: str | Path) -> Path:

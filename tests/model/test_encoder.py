@@ -227,4 +227,4 @@ def test_input_that_makes_no_sense_is_refused_with_the_cure(token_ids, arguments
 
 def test_a_language_model_wants_a_vocabulary():
     with pytest.raises(ConfigError, match=r"start\.tokenizer=bpe"):
-        MaskedLanguageModel(dataclasses.replace(CONFIG, bases_per_token=8))
+        MaskedLanguageModel(dataclasses.replace(CONFIG, vocab_size=2**24, bases_per_token=8))

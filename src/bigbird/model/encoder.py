@@ -13,6 +13,7 @@ from bigbird.errors import ConfigError, ShapeError
 from bigbird.model.attention_layer import SelfAttention, Visibility
 from bigbird.model.blocks import Activation, EncoderBlock, FeedForward, Norm
 from bigbird.model.embeddings import BaseConvolution, Embeddings, rotary_table
+from bigbird.tokenizers.kmers import BITS_PER_BASE
 
 Positions = Literal["learned", "rotary"]
 
@@ -57,6 +58,11 @@ class EncoderConfig:
             )
         if self.positions == "rotary" and self.head_dim % 2:
             raise ConfigError(f"rotary positions need an even hidden_size / num_heads, got {self.head_dim}")
+        if self.bases_per_token and self.vocab_size != 2 ** (BITS_PER_BASE * self.bases_per_token):
+            raise ConfigError(
+                f"{self.bases_per_token} bases_per_token make a vocab_size of "
+                f"{2 ** (BITS_PER_BASE * self.bases_per_token)}, got {self.vocab_size}"
+            )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout must be in [0, 1), got {self.dropout}")
         if self.pattern.window_blocks + self.pattern.global_blocks + self.pattern.random_blocks == 0:
