@@ -6,9 +6,11 @@
 Positives are windows centred on EPDnew start sites, on the promoter's strand. Negatives are real genome:
   matched  GC share within 2 %, at least 8,000 bases from every known start ("N4")
   shifted  the promoter's window moved 3,000 to 9,000 bases, at least 1,500 from every known start ("N6")
+Both kinds are drawn as windows of 2,000 bases; with a wider context, model and baselines see around the middle
+(shares of G and C match over 2,000 bases, so a wider context makes "matched" easier for everybody).
 Baselines learn from the training chromosomes: logistic regression on 1- to 5-mer frequencies (position-free), gradient
-boosting on the composition of 40 bins (A, C, G, T, CpG, TpA; no motifs). The model's score of a window is its highest
-probability, either strand, within 100 bases of the middle; it is not told the strand.
+boosting on the composition of 40 bins (A, C, G, T, CpG, TpA; no motifs). They read the promoter's strand. The model's
+score is its highest probability, either strand, within 100 bases of the middle; it is not told the strand.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,9 +59,10 @@ def windows(genome: Genome, sites: Sites, width: int, *, seed: int) -> dict[str,
     }
 
 
-def letters(genome: Genome, places: Sequence[Interval]) -> NDArray[np.uint8]:
-    """Base codes 0 to 4, [windows, bases]."""
-    return np.stack([CODES[np.frombuffer(genome.window(place).sequence.encode(), np.uint8)] for place in places])
+def letters(genome: Genome, places: Sequence[Interval], context: int) -> NDArray[np.uint8]:
+    """Base codes 0 to 4 of `context` bases around the middle of each window, [windows, context]."""
+    sequences = (genome.window(centred(middle_of(place), context)).sequence for place in places)
+    return np.stack([CODES[np.frombuffer(sequence.encode(), np.uint8)] for sequence in sequences])
 
 
 def composition(codes: NDArray[np.uint8], bins: int = 40) -> NDArray[np.float32]:
@@ -71,28 +75,47 @@ def composition(codes: NDArray[np.uint8], bins: int = 40) -> NDArray[np.float32]
 
 def kmers(codes: NDArray[np.uint8], longest: int = 5) -> NDArray[np.float32]:
     """Frequencies of all 1- to 5-mers."""
-    columns = []
-    for k in range(1, longest + 1):
-        places = codes.shape[1] - k + 1
-        index = sum(codes[:, shift : shift + places].astype(np.int64) * 4 ** (k - 1 - shift) for shift in range(k))
-        known = np.all([codes[:, shift : shift + places] < 4 for shift in range(k)], axis=0)
-        counts = [np.bincount(row[flags], minlength=4**k) for row, flags in zip(index, known, strict=True)]
-        columns.append(np.stack(counts) / places)
-    return np.concatenate(columns, axis=1).astype(np.float32)
+    return np.stack([np.concatenate([kmer_shares(row, k) for k in range(1, longest + 1)]) for row in codes])
 
 
-def baselines(
-    train: NDArray[np.uint8], labels: NDArray[np.bool_], test: NDArray[np.uint8]
+def kmer_shares(codes: NDArray[np.uint8], k: int) -> NDArray[np.float32]:
+    """Share of each k-mer among the places of one window."""
+    places = len(codes) - k + 1
+    index = sum(codes[shift : shift + places].astype(np.int64) * 4 ** (k - 1 - shift) for shift in range(k))
+    is_known = np.all([codes[shift : shift + places] < 4 for shift in range(k)], axis=0)
+    return (np.bincount(index[is_known], minlength=4**k) / places).astype(np.float32)
+
+
+BASELINES = {
+    "1- to 5-mers (logistic regression)": (
+        kmers,
+        lambda: make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)),
+    ),
+    "composition of 40 bins (gradient boosting)": (
+        composition,
+        lambda: HistGradientBoostingClassifier(max_iter=300, learning_rate=0.06, random_state=0),
+    ),
+}
+
+
+class Learned(NamedTuple):
+    """Training windows and which of them are promoters."""
+
+    genome: Genome
+    places: list[Interval]
+    truth: NDArray[np.bool_]
+
+
+def baseline_scores(
+    learned: Learned, genome: Genome, places: Sequence[Interval], context: int
 ) -> dict[str, NDArray[np.float64]]:
-    """Scores of the two baselines for the test windows."""
-    boosting = HistGradientBoostingClassifier(max_iter=300, learning_rate=0.06, random_state=0)
-    boosting.fit(composition(train), labels)
-    regression = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
-    regression.fit(kmers(train), labels)
-    return {
-        "composition (40 bins, gradient boosting)": boosting.predict_proba(composition(test))[:, 1],
-        "1- to 5-mers (logistic regression)": regression.predict_proba(kmers(test))[:, 1],
-    }
+    """Scores of the baselines for the test windows, seen with `context` bases around their middles."""
+    train, test = letters(learned.genome, learned.places, context), letters(genome, places, context)
+    scores = {}
+    for name, (features, make) in BASELINES.items():
+        classifier = make().fit(features(train), learned.truth)
+        scores[f"{name}, {context:,} bases"] = classifier.predict_proba(features(test))[:, 1]
+    return scores
 
 
 def model_scores(predictor: Predictor, genome: Genome, places: Sequence[Interval], context: int) -> NDArray[np.float64]:
@@ -140,16 +163,18 @@ def main() -> None:
     results: dict[str, object] = {}
     for kind, (positives, negatives) in test.items():
         truth = np.arange(len(positives) + len(negatives)) < len(positives)
-        learned = [*train[kind][0], *train[kind][1]]
-        learned_truth = np.arange(len(learned)) < len(train[kind][0])
+        learned_places = [*train[kind][0], *train[kind][1]]
+        learned_truth = np.arange(len(learned_places)) < len(train[kind][0])
+        learned = Learned(train_genome, learned_places, learned_truth)
         places = [*positives, *negatives]
-        scores = baselines(letters(train_genome, learned), learned_truth, letters(test_genome, places))
+        scores: dict[str, NDArray[np.float64]] = {}
         for context in options.context:
-            scores[f"bigbird {options.model}, {context} bases"] = model_scores(predictor, test_genome, places, context)
+            scores |= baseline_scores(learned, test_genome, places, context)
+            scores[f"bigbird, {context:,} bases"] = model_scores(predictor, test_genome, places, context)
         results[kind] = {
             "num_positives": len(positives),
             "num_negatives": len(negatives),
-            "num_training_windows": len(learned),
+            "num_training_windows": len(learned_places),
             "scores": {name: figures(truth, values) for name, values in scores.items()},
         }
         print(kind, json.dumps(results[kind], indent=2))

@@ -88,6 +88,30 @@ def test_from_labelled_files_to_a_model_to_predictions_and_figures(bigbird, file
     assert lines[1].split("\t")[1] in ("no", "yes")
 
 
+def test_from_a_genome_and_start_sites_to_a_track(bigbird, tmp_path):
+    (tmp_path / "genome.fa").write_text(f">chr1\n{dna(60_000, 1)}\n>chr2\n{dna(40_000, 2)}\n")
+    (tmp_path / "starts.bed").write_text(
+        "chr1\t2000\t2001\ta\t0\t+\nchr1\t3000\t3001\tb\t0\t-\nchr2\t900\t901\tc\t0\t+\n"
+    )
+    data = settings(
+        'data.genomes=["genome.fa"]',
+        "data.sites=starts.bed",
+        'data.train_regions=["chr1"]',
+        'data.validation_regions=["chr2"]',
+        "data.window_bp=1000",
+    )
+    tiny = [*TINY[2:], *settings("start.bases_per_token=8", "training.precision=float32")]
+    code, _, said = bigbird("train", "genomics.promoter", "--out", "run", *data, *SMALL, *tiny)
+    assert code == 0, said
+    config = json.loads((tmp_path / "run/model/config.json").read_text())
+    assert (config["encoder"]["bases_per_token"], config["encoder"]["vocab_size"]) == (8, 2**24)
+    code, _, said = bigbird("scan", "run/model", "--genome", "genome.fa", "--region", "chr1:1-5000", "--out", "found")
+    assert code == 0, said
+    rows = [line.split("\t") for line in (tmp_path / "found/scores.bedgraph").read_text().splitlines()[1:]]
+    assert {row[0] for row in rows if len(row) == 4} == {"chr1"}
+    assert max(int(row[2]) for row in rows if len(row) == 4) == 5000
+
+
 def test_a_run_is_repeated_from_its_own_file_and_resumed(bigbird, files):
     assert bigbird("train", "genomics.classification", "--out", "run", *SMALL_RUN)[0] == 0
     assert bigbird("train", "run/run.json", "--out", "again")[0] == 0
