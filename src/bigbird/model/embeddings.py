@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bigbird.errors import ShapeError
-from bigbird.tokenizers.kmers import BITS_PER_BASE
 
+NUM_LETTERS = 8  # such token ids are numbers of base 8, a digit per base: bigbird.tokenizers.KmerTokenizer
 _CONVOLUTION_BASES = 15  # a transcription factor's site is 6 to 15 bases wide
 
 
@@ -64,16 +64,15 @@ class BaseConvolution(nn.Module):
     def __init__(self, *, bases_per_token: int, hidden_size: int) -> None:
         super().__init__()
         self.bases_per_token = bases_per_token
-        self.motifs = nn.Conv1d(2**BITS_PER_BASE, hidden_size, _CONVOLUTION_BASES)
+        self.motifs = nn.Conv1d(NUM_LETTERS, hidden_size, _CONVOLUTION_BASES)
         self.neighbours = nn.Linear(3 * hidden_size, hidden_size)
 
     def forward(self, token_ids: Tensor, positions: Tensor) -> Tensor:
         """token_ids, positions: int64 [total], a position of 0 begins a document or is filling -> [total, hidden]."""
         size, reach = self.bases_per_token, _CONVOLUTION_BASES // 2
-        shifts = torch.arange(0, BITS_PER_BASE * size, BITS_PER_BASE, device=token_ids.device)
-        letters = token_ids[:, None] >> shifts & 2**BITS_PER_BASE - 1
+        letters = token_ids[:, None] // NUM_LETTERS ** torch.arange(size, device=token_ids.device) % NUM_LETTERS
         seen = _with_neighbours(letters, positions)[:, size - reach : 2 * size + reach]
-        one_hot = F.one_hot(seen, 2**BITS_PER_BASE).mT.to(self.motifs.weight.dtype)
+        one_hot = F.one_hot(seen, NUM_LETTERS).mT.to(self.motifs.weight.dtype)
         strongest = F.gelu(self.motifs(one_hot).amax(-1), approximate="tanh")
         embedded: Tensor = strongest + self.neighbours(_with_neighbours(strongest, positions))
         return embedded

@@ -12,8 +12,7 @@ from bigbird.attention import Backend, DocumentLayout, PatternSpec
 from bigbird.errors import ConfigError, ShapeError
 from bigbird.model.attention_layer import SelfAttention, Visibility
 from bigbird.model.blocks import Activation, EncoderBlock, FeedForward, Norm
-from bigbird.model.embeddings import BaseConvolution, Embeddings, rotary_table
-from bigbird.tokenizers.kmers import BITS_PER_BASE
+from bigbird.model.embeddings import NUM_LETTERS, BaseConvolution, Embeddings, rotary_table
 
 Positions = Literal["learned", "rotary"]
 
@@ -58,10 +57,10 @@ class EncoderConfig:
             )
         if self.positions == "rotary" and self.head_dim % 2:
             raise ConfigError(f"rotary positions need an even hidden_size / num_heads, got {self.head_dim}")
-        if self.bases_per_token and self.vocab_size != 2 ** (BITS_PER_BASE * self.bases_per_token):
+        if self.bases_per_token and self.vocab_size != NUM_LETTERS**self.bases_per_token:
             raise ConfigError(
                 f"{self.bases_per_token} bases_per_token make a vocab_size of "
-                f"{2 ** (BITS_PER_BASE * self.bases_per_token)}, got {self.vocab_size}"
+                f"{NUM_LETTERS**self.bases_per_token}, got {self.vocab_size}"
             )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout must be in [0, 1), got {self.dropout}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bigbird.errors import CheckpointError, ConfigError
 from bigbird.tokenizers.base import TOKENIZER_FILE, Encoding
 
-BITS_PER_BASE = 3
+NUM_LETTERS = 8  # digits of an id: none, A, C, G, T, N and two special tokens
 MIN_BASES, MAX_BASES = 8, 20
 
 _LETTERS = "ACGTN"
@@ -51,8 +51,8 @@ class KmerTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Number of ids an int64 of that many bases can take."""
-        return int(2 ** (BITS_PER_BASE * self.bases_per_token))
+        """Number of ids that many digits can spell."""
+        return int(NUM_LETTERS**self.bases_per_token)
 
     @property
     def ordinary_ids(self) -> NDArray[np.int64]:
@@ -72,8 +72,8 @@ class KmerTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """The bases the ids stand for, special tokens left out."""
         letters = f"-{_LETTERS}--"
-        shifts = range(0, BITS_PER_BASE * self.bases_per_token, BITS_PER_BASE)
-        return "".join(letters[index >> shift & 7] for index in ids for shift in shifts).replace("-", "")
+        places = [NUM_LETTERS**digit for digit in range(self.bases_per_token)]
+        return "".join(letters[index // place % NUM_LETTERS] for index in ids for place in places).replace("-", "")
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` into `folder`."""
@@ -85,5 +85,5 @@ class KmerTokenizer:
         codes = _CODES[np.frombuffer(sequence.encode(), np.uint8)]
         rows = np.pad(codes, (0, -length % size)).reshape(-1, size)
         starts = np.arange(len(rows), dtype=np.int64) * size
-        ids = (rows << BITS_PER_BASE * np.arange(size)).sum(1)
+        ids = rows @ NUM_LETTERS ** np.arange(size)
         return Encoding(ids, starts, np.minimum(starts + size, length))
