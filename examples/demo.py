@@ -31,7 +31,7 @@ def main() -> None:
     """Run the three parts and say what came out."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--out", type=Path, default=Path("demo-output"))
-    arguments.add_argument("--training-steps", type=int, default=40, help="about a second each")
+    arguments.add_argument("--training-steps", type=int, default=80, help="under a second each")
     options = arguments.parse_args()
     scan_part(options.out)
     train_part(options.out, options.training_steps)
@@ -76,7 +76,7 @@ def train_part(out: Path, num_steps: int) -> None:
             f'data.annotations=["{annotation}"]',
             'data.train_regions=["chr22:30,000,001-30,500,000"]',
             'data.validation_regions=["chr22:30,500,001-31,000,000"]',
-            "data.window_bp=4000",
+            "data.window_bp=8000",
             f"training.num_steps={num_steps}",
             "training.batch_size=8",
             "training.micro_batch_size=8",

@@ -44,6 +44,11 @@ def test_the_folder_is_in_the_hub_s_layout_and_replaces_an_older_one(folder):
     assert torch.equal(load_file(folder / "model.safetensors")["pooler.weight"], expected)
 
 
+def test_whoever_may_read_the_config_may_read_the_weights(folder):
+    modes = {path.stat().st_mode for path in folder.iterdir()}
+    assert len(modes) == 1
+
+
 def test_a_save_that_fails_leaves_the_older_model_alone(folder, monkeypatch):
     before = (folder / "model.safetensors").read_bytes()
     monkeypatch.setattr("bigbird.checkpoint.save_file", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "no space")))

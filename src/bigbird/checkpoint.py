@@ -59,6 +59,8 @@ def save_model(folder: Path, loaded: LoadedModel) -> None:
     loaded.tokenizer.save(temporary)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in loaded.model.state_dict().items()}
     save_file(weights, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
+    # safetensors lets nobody but the owner read its files; whoever may read the config may read the weights
+    (temporary / WEIGHTS_FILE).chmod((temporary / CONFIG_FILE).stat().st_mode)
     _replace_folder(temporary, folder)
 
 

@@ -251,7 +251,8 @@ def _about_model(model: str) -> Iterator[str]:
         f"pattern: graph {pattern.graph}, blocks of {pattern.block_size}, window {pattern.window_blocks}, global "
         f"{pattern.global_blocks}, random {pattern.random_blocks}"
     )
-    yield f"tokenizer: {loaded.tokenizer.vocab_size} tokens"
+    bases = encoder.bases_per_token
+    yield f"tokenizer: {f'{bases} bases per token' if bases else f'{loaded.tokenizer.vocab_size} tokens'}"
     card = folder / MODEL_CARD
     if card.is_file():
         yield ""
