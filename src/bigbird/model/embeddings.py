@@ -10,6 +10,7 @@ from bigbird.errors import ShapeError
 
 NUM_LETTERS = 8  # such token ids are numbers of base 8, a digit per base: bigbird.tokenizers.KmerTokenizer
 _CONVOLUTION_BASES = 15  # a transcription factor's site is 6 to 15 bases wide
+_NEIGHBOUR_DISTANCES = (1, 2, 4)  # tokens
 
 
 class Embeddings(nn.Module):
@@ -55,34 +56,54 @@ class BaseConvolution(nn.Module):
     """Vectors of tokens that spell out their bases (`KmerTokenizer`).
 
     bases of the token and 7 on either side -> convolution -> strongest response in the token
-                                            -> plus a projection of it and its two neighbours
+    -> residual convolutions over the tokens 1, 2 and 4 places before and behind
 
     So a motif looks the same wherever it stands, which pieces of a vocabulary do not offer. Nothing is read across
     the edge of a document.
     """
 
-    def __init__(self, *, bases_per_token: int, hidden_size: int) -> None:
+    def __init__(self, *, bases_per_token: int, hidden_size: int, layer_norm_eps: float) -> None:
         super().__init__()
         self.bases_per_token = bases_per_token
         self.motifs = nn.Conv1d(NUM_LETTERS, hidden_size, _CONVOLUTION_BASES)
-        self.neighbours = nn.Linear(3 * hidden_size, hidden_size)
+        self.neighbourhoods = nn.ModuleList(
+            _Neighbourhood(hidden_size, distance, layer_norm_eps) for distance in _NEIGHBOUR_DISTANCES
+        )
 
     def forward(self, token_ids: Tensor, positions: Tensor) -> Tensor:
         """token_ids, positions: int64 [total], a position of 0 begins a document or is filling -> [total, hidden]."""
         size, reach = self.bases_per_token, _CONVOLUTION_BASES // 2
         letters = token_ids[:, None] // NUM_LETTERS ** torch.arange(size, device=token_ids.device) % NUM_LETTERS
-        seen = _with_neighbours(letters, positions)[:, size - reach : 2 * size + reach]
+        seen = _with_neighbours(letters, positions, distance=1)[:, size - reach : 2 * size + reach]
         one_hot = F.one_hot(seen, NUM_LETTERS).mT.to(self.motifs.weight.dtype)
-        strongest = F.gelu(self.motifs(one_hot).amax(-1), approximate="tanh")
-        embedded: Tensor = strongest + self.neighbours(_with_neighbours(strongest, positions))
-        return embedded
+        x = F.gelu(self.motifs(one_hot).amax(-1), approximate="tanh")
+        for neighbourhood in self.neighbourhoods:
+            x = neighbourhood(x, positions)
+        return x
 
 
-def _with_neighbours(x: Tensor, positions: Tensor) -> Tensor:
-    """Each row between the rows before and behind it in its document, zeros at the edges: [total, 3 * width]."""
-    begins = (positions == 0)[:, None]
-    before = x.roll(1, 0).masked_fill(begins, 0)
-    behind = x.roll(-1, 0).masked_fill(begins.roll(-1, 0), 0)
+class _Neighbourhood(nn.Module):
+    """A residual convolution over each token and its two neighbours at a distance."""
+
+    def __init__(self, hidden_size: int, distance: int, layer_norm_eps: float) -> None:
+        super().__init__()
+        self.distance = distance
+        self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.inner = nn.Linear(3 * hidden_size, hidden_size)
+        self.output = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
+        """[total, hidden] -> [total, hidden]."""
+        inner = self.inner(_with_neighbours(self.norm(x), positions, distance=self.distance))
+        changed: Tensor = self.output(F.gelu(inner, approximate="tanh"))
+        return x + changed
+
+
+def _with_neighbours(x: Tensor, positions: Tensor, *, distance: int) -> Tensor:
+    """Each row between those `distance` before and behind it in its document, zeros beyond: [total, 3 * width]."""
+    before = x.roll(distance, 0).masked_fill((positions < distance)[:, None], 0)
+    is_other = positions.roll(-distance) != positions + distance
+    behind = x.roll(-distance, 0).masked_fill(is_other[:, None], 0)
     return torch.cat((before, x, behind), dim=1)
 
 

@@ -154,7 +154,11 @@ class Encoder(nn.Module):
 
 def _token_vectors(config: EncoderConfig) -> nn.Embedding | BaseConvolution:
     if config.bases_per_token:
-        return BaseConvolution(bases_per_token=config.bases_per_token, hidden_size=config.hidden_size)
+        return BaseConvolution(
+            bases_per_token=config.bases_per_token,
+            hidden_size=config.hidden_size,
+            layer_norm_eps=config.layer_norm_eps,
+        )
     return nn.Embedding(config.vocab_size, config.hidden_size)
 
 
