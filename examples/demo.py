@@ -76,7 +76,6 @@ def train_part(out: Path, num_steps: int) -> None:
             f'data.annotations=["{annotation}"]',
             'data.train_regions=["chr22:30,000,001-30,500,000"]',
             'data.validation_regions=["chr22:30,500,001-31,000,000"]',
-            "data.window_bp=8000",
             f"training.num_steps={num_steps}",
             "training.batch_size=8",
             "training.micro_batch_size=8",

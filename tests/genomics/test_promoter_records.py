@@ -39,6 +39,17 @@ def test_a_promoter_moves_in_its_window_from_epoch_to_epoch_and_shows_both_stran
     assert windows.record(1, epoch=3) == records[3]
 
 
+def test_no_window_reads_beyond_its_region(genome):
+    promoters = [Interval("chr1", place, place + 1, "+") for place in (50_000, 50_700, 119_300, 119_999)]
+    regions = [Interval("chr1", 50_000, 120_000)]
+    source = PromoterWindows(genome, Sites(promoters), regions, CONFIG)
+    for index in range(len(source)):
+        for epoch in range(20):
+            interval = source.record(index, epoch=epoch).interval
+            assert interval.start >= 50_000
+            assert interval.end <= 120_000
+
+
 def test_labels_stand_where_the_sites_are_also_on_the_other_strand(genome, windows):
     for epoch in range(20):
         record = windows.record(3, epoch=epoch)  # the promoter at 60,000 on -
@@ -111,6 +122,17 @@ def test_a_file_that_holds_no_start_sites_is_refused(tmp_path, fasta, text, mess
         genomes=(str(fasta),), sites=bed(tmp_path, text), train_regions=("chr1",), validation_regions=("chr2",)
     )
     with pytest.raises(DataError, match=message):
+        config.open()
+
+
+def test_validation_on_training_bases_is_refused(tmp_path, fasta):
+    config = PromoterData(
+        genomes=(str(fasta),),
+        sites=bed(tmp_path, "chr1\t3000\t3001\ta\t0\t+\n"),
+        train_regions=("chr1:1-100000",),
+        validation_regions=("chr1:99001-200000",),
+    )
+    with pytest.raises(ConfigError, match=r"share chr1:99,001-100,000; validate on bases not trained on"):
         config.open()
 
 

@@ -90,6 +90,7 @@ class GenomeData:
             [parse_region(text, genome.contigs) for text in texts]
             for texts in (self.train_regions, self.validation_regions)
         )
+        check_apart(train, validation)
         source, held_out = (
             GenomeWindows(genome=genome, regions=regions, window_bp=self.window_bp, num_records=number, seed=self.seed)
             for regions, number in ((train, self.num_records), (validation, self.num_validation))
@@ -107,3 +108,14 @@ def check_set(config: object, **examples: str) -> None:
     for name, example in examples.items():
         if not getattr(config, name):
             raise ConfigError(f"data.{name} is not set; for example --set 'data.{name}={example}'")
+
+
+def check_apart(train: Sequence[Interval], validation: Sequence[Interval]) -> None:
+    """Raise when a validation region shares bases with a training region."""
+    for one in train:
+        for other in validation:
+            if one.contig == other.contig and max(one.start, other.start) < min(one.end, other.end):
+                raise ConfigError(
+                    f"data.train_regions and data.validation_regions share {one.contig}:"
+                    f"{max(one.start, other.start) + 1:,}-{min(one.end, other.end):,}; validate on bases not trained on"
+                )

@@ -10,7 +10,7 @@ import numpy as np
 
 from bigbird import randomness
 from bigbird.data.genome import Genome
-from bigbird.data.genome_windows import check_set, random_window, tokenizer_corpus
+from bigbird.data.genome_windows import check_apart, check_set, random_window, tokenizer_corpus
 from bigbird.data.intervals import Interval, parse_region, read_annotation, read_bed, start_sites
 from bigbird.data.records import Record, Span, on_genome
 from bigbird.data.sources import Datasets
@@ -39,8 +39,8 @@ class PromoterData:
     annotations: tuple[str, ...] = ()
     train_regions: tuple[str, ...] = ()
     validation_regions: tuple[str, ...] = ()
-    window_bp: int = 8_000
-    span_bp: int = 75
+    window_bp: int = 4_000
+    span_bp: int = 100
     any_share: float = 0.3
     seed: int = 0
 
@@ -55,10 +55,12 @@ class PromoterData:
         )
         genome = Genome.open(*self.genomes)
         sites = read_sites(genome, self.sites, self.annotations)
-        train, validation = (
-            PromoterWindows(genome, sites, [parse_region(text, genome.contigs) for text in regions], self)
-            for regions in (self.train_regions, self.validation_regions)
-        )
+        regions = [
+            [parse_region(text, genome.contigs) for text in texts]
+            for texts in (self.train_regions, self.validation_regions)
+        ]
+        check_apart(*regions)
+        train, validation = (PromoterWindows(genome, sites, some, self) for some in regions)
         held_out = [validation.record(index, epoch=-1) for index in range(len(validation))]
         return Datasets(train, held_out, LABELS, lambda: tokenizer_corpus(genome, train.regions, seed=self.seed))
 
@@ -77,6 +79,7 @@ class PromoterWindows:
 
     def __init__(self, genome: Genome, sites: Sites, regions: Sequence[Interval], config: PromoterData) -> None:
         self.genome, self.sites, self.regions, self.config = genome, sites, list(regions), config
+        self._homes = [region for region in regions for _ in sites.promoters_in(region)]
         self.promoters = [site for region in regions for site in sites.promoters_in(region)]
         if not self.promoters:
             raise DataError(f"no promoter site lies in {', '.join(region.contig for region in regions)}")
@@ -91,7 +94,7 @@ class PromoterWindows:
         key = (self.config.seed, epoch, index)
         kind, site = divmod(index, len(self.promoters))
         if kind == 0:
-            window = self._around(self.promoters[site], key)
+            window = self._around(self.promoters[site], self._homes[site], key)
         elif kind == 1:
             window = self._matching(self.promoters[site], key)
         else:
@@ -99,10 +102,14 @@ class PromoterWindows:
         record = self._labelled(replace(window, strand="."))
         return record.on_other_strand() if randomness.uniform(*key, 0) < 0.5 else record
 
-    def _around(self, site: Interval, key: tuple[int, ...]) -> Interval:
+    def _around(self, site: Interval, region: Interval, key: tuple[int, ...]) -> Interval:
         width = self.config.window_bp
         margin = min(300, width // 4)  # the site itself never stands at the very edge
         start = site.start - int(randomness.integers(margin, width - margin, *key, 1))
+        if region.end < self.genome.contigs[region.contig]:  # what lies beyond may be kept for validation;
+            start = min(start, region.end - width)
+        if region.start > 0:  # beyond a contig's end there is nothing to keep
+            start = max(start, region.start)
         return Interval(site.contig, start, start + width)
 
     def _matching(self, site: Interval, key: tuple[int, ...]) -> Interval:

@@ -81,18 +81,19 @@ def promoter() -> RunConfig:
     """
     return RunConfig(
         recipe="genomics.promoter",
-        start=Scratch(tokenizer="kmers", encoder=_ENCODER),
-        task=TokenClassification(labels=LABELS, positive_weight=3.0, max_length=4096, strands="both"),
+        start=Scratch(tokenizer="kmers", encoder=replace(_ENCODER, pattern=PatternSpec(block_size=16))),
+        task=TokenClassification(labels=LABELS, positive_weight=10.0, max_length=4096, strands="both"),
         data=PromoterData(),
         training=TrainingConfig(
-            num_steps=4000,
+            num_steps=3000,
+            batch_size=32,
+            micro_batch_size=32,
             learning_rate=1e-3,
             warmup_steps=200,
             schedule="cosine",
             weight_decay=0.05,
             precision="bfloat16",
             evaluate_every=500,
-            watch="average_precision/promoter+",
             save_every=500,
         ),
     )
