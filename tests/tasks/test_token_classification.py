@@ -103,6 +103,12 @@ def test_scores_see_whether_and_where():
     assert MOTIF_TASK.score(moved, records)["median_distance/motif"].value == 7
 
 
+def test_records_without_any_label_cannot_be_scored():
+    records = [Record(sequence="ACGT")]
+    with pytest.raises(DataError, match=r"none of the 1 records has a labelled span.*with a column spans"):
+        STRANDED.score([], records)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

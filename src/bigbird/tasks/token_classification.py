@@ -99,6 +99,11 @@ class TokenClassification:
 
     def score(self, predictions: Sequence[TokenLabels], records: Sequence[Record]) -> dict[str, Estimate]:
         """Does a record hold the label (AUROC, average precision of its best place), and where (median distance)."""
+        if not any(record.spans for record in records):
+            raise DataError(
+                f"none of the {len(records)} records has a labelled span, so there is nothing to score; give records "
+                f"with a column spans"
+            )
         scores = {}
         for column, label in enumerate(self.labels):
             best = np.array([prediction.probabilities[:, column].max() for prediction in predictions], np.float64)
