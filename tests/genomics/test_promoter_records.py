@@ -1,12 +1,13 @@
 import dataclasses
 
+import numpy as np
 import pytest
 
 from bigbird.data.intervals import Interval
 from bigbird.data.records import Span
 from bigbird.errors import ConfigError, DataError
 from bigbird.genomics.promoter_records import PromoterData, PromoterWindows
-from bigbird.genomics.promoters import Sites
+from bigbird.genomics.promoters import GC_TOLERANCE, Sites, centred, gc_share
 
 REGIONS = [Interval("chr1", 0, 200_000), Interval("chr2", 0, 200_000)]
 CONFIG = PromoterData(window_bp=2_000, span_bp=75, any_share=1.0)
@@ -48,6 +49,27 @@ def test_no_window_reads_beyond_its_region(genome):
             interval = source.record(index, epoch=epoch).interval
             assert interval.start >= 50_000
             assert interval.end <= 120_000
+
+
+def test_a_negative_has_its_promoter_s_composition_around_a_place_far_from_every_start(genome, sites):
+    source = PromoterWindows(genome, sites, REGIONS, dataclasses.replace(CONFIG, window_bp=8_000))
+    matched = 0
+    for index, site in enumerate(sites.promoters):
+        own = gc_share(genome.window(centred(site, 2_000)).sequence)
+        for epoch in range(10):
+            place = source._negative(site, (0, epoch, 5 + index))
+            assert sites.distance(place.contig, np.array([place.start]))[0] >= 9_000
+            matched += abs(gc_share(genome.window(centred(place, 2_000)).sequence) - own) <= GC_TOLERANCE
+            window = source.record(5 + index, epoch=epoch).interval
+            assert window.start <= place.start < window.end
+    assert matched >= 40
+
+
+def test_a_region_shorter_than_a_window_is_refused(genome, sites):
+    with pytest.raises(
+        ConfigError, match=r"window_bp 2000 must fit into every region; chr1:19,501-20,500.* is shorter"
+    ):
+        PromoterWindows(genome, sites, [Interval("chr1", 19_500, 20_500)], CONFIG)
 
 
 def test_labels_stand_where_the_sites_are_also_on_the_other_strand(genome, windows):

@@ -34,6 +34,10 @@ class Interval:
         """Number of bases."""
         return self.end - self.start
 
+    def __str__(self) -> str:
+        """As people type a region: counted from 1, both ends included."""
+        return f"{self.contig}:{self.start + 1:,}-{self.end:,}"
+
 
 @dataclass(frozen=True)
 class Feature:

@@ -29,7 +29,7 @@ def draw_scan(
     _draw_scores(upper, track, threshold)
     _draw_calls(upper, found)
     _draw_genes(lower, track, features)
-    upper.set_title(f"{track.region.contig}:{track.region.start + 1:,}-{track.region.end:,}", loc="left")
+    upper.set_title(str(track.region), loc="left")
     lower.set_xlabel(f"position on {track.region.contig} (Mb)")
     lower.set_xlim(track.region.start / 1e6, track.region.end / 1e6)
     with written_whole(path) as temporary:

@@ -14,10 +14,11 @@ from bigbird.data.genome_windows import check_apart, check_set, random_window, t
 from bigbird.data.intervals import Interval, parse_region, read_annotation, read_bed, start_sites
 from bigbird.data.records import Record, Span, on_genome
 from bigbird.data.sources import Datasets
-from bigbird.errors import DataError
+from bigbird.errors import ConfigError, DataError
 from bigbird.genomics.promoters import LABELS, Candidates, Sites, centred, gc_share
 
 _IGNORED_BP = 300  # around a start only the annotation knows nothing counts as right or wrong
+_MATCHED_BP = 2_000  # over which a negative has its promoter's share of G and C; over more, islands would differ
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,8 @@ class PromoterData:
     validation_regions  likewise
     window_bp           bases per record, a multiple of 50
     span_bp             bases left and right of a start site that carry its label
-    any_share           records per promoter from anywhere in the regions, beside one GC-matched window far from starts
+    any_share           records per promoter from anywhere in the regions, beside one around 2,000 bases far from
+                        every start whose share of G and C is that of the promoter
     """
 
     genomes: tuple[str, ...] = ()
@@ -79,11 +81,14 @@ class PromoterWindows:
 
     def __init__(self, genome: Genome, sites: Sites, regions: Sequence[Interval], config: PromoterData) -> None:
         self.genome, self.sites, self.regions, self.config = genome, sites, list(regions), config
-        self._homes = [region for region in regions for _ in sites.promoters_in(region)]
         self.promoters = [site for region in regions for site in sites.promoters_in(region)]
         if not self.promoters:
             raise DataError(f"no promoter site lies in {', '.join(region.contig for region in regions)}")
-        self.candidates = Candidates(genome, sites, regions, window_bp=config.window_bp)
+        for region in self.regions:
+            if region.length < config.window_bp:
+                raise ConfigError(f"window_bp {config.window_bp} must fit into every region; {region} is shorter")
+        self._matched_bp = min(_MATCHED_BP, config.window_bp)
+        self.candidates = Candidates(genome, sites, regions, window_bp=self._matched_bp)
         self._num_any = round(config.any_share * len(self.promoters))
 
     def __len__(self) -> int:
@@ -94,27 +99,32 @@ class PromoterWindows:
         key = (self.config.seed, epoch, index)
         kind, site = divmod(index, len(self.promoters))
         if kind == 0:
-            window = self._around(self.promoters[site], self._homes[site], key)
+            window = self._around(self.promoters[site], key)
         elif kind == 1:
-            window = self._matching(self.promoters[site], key)
+            window = self._around(self._negative(self.promoters[site], key), key)
         else:
             window = random_window(self.genome, self.regions, self.config.window_bp, *key)
         record = self._labelled(replace(window, strand="."))
         return record.on_other_strand() if randomness.uniform(*key, 0) < 0.5 else record
 
-    def _around(self, site: Interval, region: Interval, key: tuple[int, ...]) -> Interval:
+    def _around(self, site: Interval, key: tuple[int, ...]) -> Interval:
+        """A window with the site somewhere in it, not beyond its region: what lies there may be for validation."""
         width = self.config.window_bp
+        region = next(r for r in self.regions if r.contig == site.contig and r.start <= site.start < r.end)
         margin = min(300, width // 4)  # the site itself never stands at the very edge
         start = site.start - int(randomness.integers(margin, width - margin, *key, 1))
-        if region.end < self.genome.contigs[region.contig]:  # what lies beyond may be kept for validation;
+        if region.end < self.genome.contigs[region.contig]:
             start = min(start, region.end - width)
         if region.start > 0:  # beyond a contig's end there is nothing to keep
             start = max(start, region.start)
         return Interval(site.contig, start, start + width)
 
-    def _matching(self, site: Interval, key: tuple[int, ...]) -> Interval:
-        positive = self.genome.window(centred(site, self.config.window_bp)).sequence
-        return self.candidates.matching(gc_share(positive), *key) or self.candidates.any(*key)
+    def _negative(self, site: Interval, key: tuple[int, ...]) -> Interval:
+        """The middle of a window far from every start, composed as the site's surroundings where there is one."""
+        positive = self.genome.window(centred(site, self._matched_bp)).sequence
+        window = self.candidates.matching(gc_share(positive), *key, 2) or self.candidates.any(*key, 2)
+        middle = window.start + window.length // 2
+        return replace(window, start=middle, end=middle + 1)
 
     def _labelled(self, window: Interval) -> Record:
         reach = self.config.span_bp

@@ -122,9 +122,7 @@ def _page(
     model: str,
 ) -> str:
     """A page without links to anything outside it: pictures are inside, there is no script."""
-    regions = ", ".join(
-        f"{track.region.contig}:{track.region.start + 1:,}-{track.region.end:,}" for track in tracks[:10]
-    )
+    regions = ", ".join(str(track.region) for track in tracks[:10])
     images = "\n".join(
         f'<img alt="Scores along {html.escape(path.stem)}" src="data:image/png;base64,'
         f'{base64.b64encode(path.read_bytes()).decode()}">'
@@ -156,7 +154,7 @@ def _rows(found: Sequence[Call], features: Sequence[Feature]) -> Iterator[str]:
         distances = distance_to(np.array([call.summit]), np.array([site.start for site in there]))
         nearest = min(there, key=lambda site: abs(site.start - call.summit), default=None)
         cells = (
-            f"{place.contig}:{place.start + 1:,}-{place.end:,}",
+            str(place),
             place.strand,
             f"{call.summit + 1:,}",
             f"{call.score:.3f}",

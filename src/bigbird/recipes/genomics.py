@@ -83,9 +83,9 @@ def promoter() -> RunConfig:
         recipe="genomics.promoter",
         start=Scratch(tokenizer="kmers", encoder=replace(_ENCODER, pattern=PatternSpec(block_size=16))),
         task=TokenClassification(labels=LABELS, positive_weight=10.0, max_length=4096, strands="both"),
-        data=PromoterData(),
+        data=PromoterData(window_bp=8_000, any_share=0.5),
         training=TrainingConfig(
-            num_steps=3000,
+            num_steps=1500,
             batch_size=32,
             micro_batch_size=32,
             learning_rate=1e-3,
@@ -93,7 +93,7 @@ def promoter() -> RunConfig:
             schedule="cosine",
             weight_decay=0.05,
             precision="bfloat16",
-            evaluate_every=500,
-            save_every=500,
+            evaluate_every=150,
+            save_every=150,
         ),
     )
