@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 # .venv with what the demo needs, and with everything developers need.
 $(VENV)/.demo: EXTRAS = dna,plot
 $(VENV)/.dev: EXTRAS = dev
-$(VENV)/.demo $(VENV)/.dev: pyproject.toml constraints.txt
+$(VENV)/.demo $(VENV)/.dev: pyproject.toml constraints.txt hatch_build.py $(wildcard src/bigbird/attention/native/*.cpp src/bigbird/attention/native/*.h)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "bigbird needs Python 3.11 or newer; say which with: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \

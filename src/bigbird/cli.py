@@ -169,7 +169,9 @@ def scan(
         raise InputError("scan needs the genome to run along, with --genome FASTA")
     predictor = Predictor.load(model)
     config = configs.changed(ScanConfig(), predictor.loaded.notes.get("scan", {}), source=f"model {model}")
-    config = configs.overridden(config, [*(settings or []), *([f"threshold={threshold}"] if threshold is not None else [])])
+    config = configs.overridden(
+        config, [*(settings or []), *([f"threshold={threshold}"] if threshold is not None else [])]
+    )
     contigs = opened.contigs
     regions = [parse_region(text, contigs) for text in region or []]
     regions = regions or [Interval(contig, 0, length) for contig, length in contigs.items()]

@@ -49,7 +49,7 @@ def test_a_count_of_two_weighs_a_block_twice():
         ({"q": torch.zeros(1, 2, 0, 4)}, r"query_length must be at least 1, got 0"),
         ({"key_mask": torch.ones(1, 20)}, r"key_mask must be bool .* = \[1, 20\] on cpu.*got torch.float32 \[1, 20\]"),
         ({"key_mask": torch.ones(1, 19, dtype=torch.bool)}, r"key_mask must be bool .*got torch.bool \[1, 19\]"),
-        ({"backend": "flash"}, r"backend must be one of auto, gathered, reference, got 'flash'"),
+        ({"backend": "flash"}, r"backend must be one of auto, native, gathered, reference, got 'flash'"),
     ],
 )
 def test_a_call_that_makes_no_sense_is_refused_with_the_cure(change, message):
@@ -69,13 +69,24 @@ def test_the_number_of_heads_must_fit():
 
 
 def test_a_backend_asked_for_by_name_never_hands_over_to_another(monkeypatch):
-    from bigbird.attention import gathered
+    from bigbird.attention import gathered, native_cpu
 
     monkeypatch.setattr(gathered, "why_not", lambda *_: "no luck today")
-    for backend in ("gathered", "auto"):
-        with pytest.raises(BackendUnavailable, match=f"backend '{backend}' cannot serve this call: no luck today"):
+    monkeypatch.setattr(native_cpu, "why_not", lambda *_: "none at all")
+    for backend, reason in (("native", "none at all"), ("gathered", "no luck today"), ("auto", "no luck today")):
+        with pytest.raises(BackendUnavailable, match=f"backend '{backend}' cannot serve this call: {reason}"):
             call(*tensors(), backend=backend)
-    assert dict(backend_report(tensors()[0], PATTERN)) == {"gathered": "no luck today", "reference": None}
+    report = {"native": "none at all", "gathered": "no luck today", "reference": None}
+    assert dict(backend_report(tensors()[0], PATTERN)) == report
+
+
+def test_auto_takes_the_first_that_can(monkeypatch):
+    from bigbird.attention import native_cpu
+
+    q, k, v = torch.randn(3, 1, 2, 20, 4)
+    for reason, name in ((None, "native"), ("none at all", "gathered")):
+        monkeypatch.setattr(native_cpu, "why_not", lambda *_, reason=reason: reason)
+        assert torch.equal(call(q, k, v), call(q, k, v, backend=name))
 
 
 def test_a_second_derivative_is_refused_not_wrong():

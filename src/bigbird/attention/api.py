@@ -12,10 +12,14 @@ from torch import Tensor
 from bigbird.attention.pattern import BlockPattern
 from bigbird.errors import BackendUnavailable, ShapeError
 
-Backend = Literal["auto", "gathered", "reference"]
+Backend = Literal["auto", "native", "gathered", "reference"]
 
-_MODULES = {"gathered": "bigbird.attention.gathered", "reference": "bigbird.attention.reference"}
-_AUTO_ORDER = ("gathered",)  # fastest first
+_MODULES = {  # fastest first
+    "native": "bigbird.attention.native_cpu",
+    "gathered": "bigbird.attention.gathered",
+    "reference": "bigbird.attention.reference",
+}
+_AUTO_ORDER = ("native", "gathered")
 
 
 class _Implementation(Protocol):
@@ -48,8 +52,9 @@ def block_sparse_attention(
     key_mask         [batch, key_length] bool, True = real. What stands at a masked key or value, NaN included, never
                      reaches the result or a gradient.
     scale            what q . k is multiplied by; 1 / sqrt(head_dim) unless given
-    backend          who computes: "reference" (dense, the specification), "gathered" (PyTorch on any device, memory
-                     linear in length) or "auto". A backend asked for by name never hands over to another.
+    backend          who computes: "native" (C++ on the CPU, float32 and bfloat16), "gathered" (PyTorch on any device),
+                     "reference" (dense, the specification), or "auto", the first of native and gathered that can.
+                     A backend asked for by name never hands over to another.
     Returns          [batch, heads, query_length, head_dim]; exactly 0 for a query that sees no key
 
     Cost: O(pairs * block_size**2 * head_dim) time, O(length * head_dim) memory, forward and backward, except for the
@@ -63,7 +68,7 @@ def block_sparse_attention(
 
 def backend_report(q: Tensor, pattern: BlockPattern) -> Iterator[tuple[str, str | None]]:
     """Every backend with the reason why it cannot serve the call, or None; in the order "auto" tries them."""
-    for name in sorted(_MODULES, key=lambda name: (name not in _AUTO_ORDER, name)):
+    for name in _MODULES:
         yield name, _load(name).why_not(q, pattern)
 
 

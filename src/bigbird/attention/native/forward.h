@@ -1,0 +1,226 @@
+// Forward: a row of blocks at a time, its keys in steps, with the running maximum and sum of online softmax.
+// Scores, weights and outputs lie transposed, a lane per query (Milakov and Gimelshein 2018; Dao et al. 2022).
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "parallel.h"
+#include "softmax.h"
+
+namespace {
+
+constexpr int64_t PIECE_KEYS = 2048;  // a longer row is shared out in pieces of so many and merged in their order
+
+// Part of a row: some queries and entries [first, last) of their list; piece < 0 when that is the whole list.
+struct ForwardItem {
+    int64_t batch, head, block, step, first, last, piece;
+};
+
+// What a piece leaves for the merge: outputs[feature][lane], then tops[lane], then sums[lane].
+inline int64_t piece_floats(const Problem& problem) { return (problem.head_dim + 2) * MAX_QUERIES; }
+
+template <class Kind>
+class ForwardWorker {
+    typedef typename Kind::Arithmetic Arithmetic;
+    typedef typename Arithmetic::Operand Operand;
+    static constexpr int PER = Arithmetic::PER_OPERAND;
+
+public:
+    ForwardWorker(const Problem& problem, Buffer& buffer) : problem_(problem), head_dim_(problem.head_dim) {
+        const int64_t rows = MAX_QUERIES * padded(head_dim_);
+        float* memory = buffer.floats(5 * rows + 2 * MAX_KEYS * MAX_QUERIES + 3 * MAX_QUERIES);
+        queries_ = reinterpret_cast<Operand*>(memory), memory += rows;
+        outputs_ = memory, memory += rows;
+        spare_ = memory, memory += rows;
+        top_ = memory, memory += MAX_QUERIES;
+        sum_ = memory, memory += MAX_QUERIES;
+        more_ = memory, memory += MAX_QUERIES;
+        scores_ = memory, memory += MAX_KEYS * MAX_QUERIES;
+        pairs_ = reinterpret_cast<Operand*>(memory), memory += MAX_KEYS * MAX_QUERIES;
+        key_scratch_ = memory, memory += rows;
+        value_scratch_ = memory;
+    }
+
+    // The item's outputs, unnormalised, in outputs_, top_ and sum_.
+    void attend(const ForwardItem& item, const QueryStep& queries) {
+        const int lanes = queries.lanes();
+        pack_across<Kind>(problem_, problem_.q, item.batch, item.head, queries, queries_, spare_);
+        std::fill(top_, top_ + lanes, NOTHING_YET);
+        std::fill(sum_, sum_ + lanes, 0.0f);
+        std::fill(outputs_, outputs_ + head_dim_ * lanes, 0.0f);
+        float* score_rows[MAX_KEYS];
+        for (int key = 0; key < MAX_KEYS; ++key) score_rows[key] = scores_ + key * lanes;
+        std::vector<float*> output_rows(static_cast<size_t>(head_dim_));
+        for (int64_t d = 0; d < head_dim_; ++d) output_rows[static_cast<size_t>(d)] = outputs_ + d * lanes;
+        KeySteps<Kind> keys(problem_, item.batch, item.head, item.first, item.last);
+        Rows<Kind> k, v;
+        while (keys.next()) {
+            k.set(keys.k, keys.size, head_dim_, false, key_scratch_);
+            v.set(keys.v, keys.size, head_dim_, true, value_scratch_);
+            multiply<Arithmetic, Order::ROWS>(keys.size, head_dim_ / PER, queries.width, k.features, queries_, lanes,
+                                              score_rows, false);
+            weigh(keys.size, queries.width, keys.log_counts);
+            const Operand* weights = reinterpret_cast<const Operand*>(scores_);
+            if constexpr (HAS_PAIRS<Kind>) {
+                round_pairs(scores_, keys.size, lanes, pairs_);
+                weights = pairs_;
+            }
+            multiply<Arithmetic, Order::COLUMNS>(static_cast<int>(head_dim_), (keys.size + PER - 1) / PER, queries.width,
+                                                 v.members, weights, lanes, output_rows.data(), true);
+        }
+    }
+
+    void keep_piece(const QueryStep& queries, float* piece) const {
+        const int lanes = queries.lanes();
+        std::copy(outputs_, outputs_ + head_dim_ * lanes, piece);
+        std::copy(top_, top_ + lanes, piece + head_dim_ * MAX_QUERIES);
+        std::copy(sum_, sum_ + lanes, piece + (head_dim_ + 1) * MAX_QUERIES);
+    }
+
+    // Joins pieces [first, last) of one row, in order, in outputs_, top_ and sum_.
+    void merge(const QueryStep& queries, const float* pieces, int64_t num_pieces) {
+        const int lanes = queries.lanes();
+        const int64_t stride = piece_floats(problem_);
+        std::fill(top_, top_ + lanes, NOTHING_YET);
+        std::fill(sum_, sum_ + lanes, 0.0f);
+        std::fill(outputs_, outputs_ + head_dim_ * lanes, 0.0f);
+        for (int64_t number = 0; number < num_pieces; ++number) {
+            const float* tops = pieces + number * stride + head_dim_ * MAX_QUERIES;
+            for (int lane = 0; lane < lanes; lane += LANES)
+                store(top_ + lane, larger(load<Floats>(tops + lane), load<Floats>(top_ + lane)));
+        }
+        for (int64_t number = 0; number < num_pieces; ++number) {
+            const float* piece = pieces + number * stride;
+            for (int lane = 0; lane < lanes; lane += LANES) {
+                const Floats top = load<Floats>(piece + head_dim_ * MAX_QUERIES + lane);
+                const Floats sum = load<Floats>(piece + (head_dim_ + 1) * MAX_QUERIES + lane);
+                const Floats factor = exp2(top - load<Floats>(top_ + lane));
+                store(sum_ + lane, load<Floats>(sum_ + lane) + sum * factor);
+                for (int64_t d = 0; d < head_dim_; ++d) {
+                    float* place = outputs_ + d * lanes + lane;
+                    store(place, load<Floats>(place) + load<Floats>(piece + d * lanes + lane) * factor);
+                }
+            }
+        }
+    }
+
+    // Divides by the sums and writes the rows and the logarithms of their sums.
+    void finish(const ForwardItem& item, const QueryStep& queries) {
+        const int lanes = queries.lanes();
+        for (int lane = 0; lane < lanes; lane += LANES) {
+            const Floats sum = load<Floats>(sum_ + lane);
+            const Floats inverse = sum > 0.0f || sum != sum ? 1.0f / sum : Floats{};
+            for (int64_t d = 0; d < head_dim_; ++d) {
+                float* place = outputs_ + d * lanes + lane;
+                store(place, load<Floats>(place) * inverse);
+            }
+        }
+        const uint32_t* rows[MAX_KEYS];
+        const int64_t stride = padded(head_dim_);
+        float* block = spare_;
+        for (int first = 0; first < queries.size; first += LANES) {
+            for (int64_t d = 0; d < head_dim_; d += MAX_KEYS) {
+                const int count = static_cast<int>(std::min<int64_t>(MAX_KEYS, head_dim_ - d));
+                for (int row = 0; row < count; ++row)
+                    rows[row] = reinterpret_cast<const uint32_t*>(outputs_ + (d + row) * lanes + first);
+                transpose(rows, count, LANES, reinterpret_cast<uint32_t*>(block) + d, stride);
+            }
+            for (int lane = 0; lane < LANES && first + lane < queries.size; ++lane) {
+                const int64_t place = queries.first + first + lane;
+                write_row(block + lane * stride, head_dim_, 1.0f,
+                          row_of<typename Kind::Element>(problem_.out, item.batch, item.head, place));
+                const float sum = sum_[first + lane];
+                problem_.log_sums[(item.batch * problem_.heads + item.head) * problem_.query_length + place] =
+                    sum == 0.0f ? -INFINITY : top_[first + lane] + std::log2(sum);
+            }
+        }
+    }
+
+private:
+    // Scores to weights; what was summed so far is scaled where a lane's maximum has grown.
+    void weigh(int num_keys, int width, const float* log_counts) {
+        const int lanes = width * LANES;
+        alignas(64) float before[MAX_QUERIES];
+        for (int lane = 0; lane < lanes; lane += LANES) store(before + lane, load<Floats>(top_ + lane));
+        in_panels(width, [&](int lane, auto panel_width) {
+            scale_panel<panel_width>(scores_ + lane, lanes, num_keys, problem_.scale * LOG2_E, log_counts, top_ + lane);
+            weigh_panel<panel_width>(scores_ + lane, lanes, num_keys, top_ + lane, more_ + lane);
+        });
+        bool has_grown = false;
+        for (int lane = 0; lane < lanes; ++lane) has_grown |= before[lane] != top_[lane];
+        if (!has_grown) {
+            for (int lane = 0; lane < lanes; ++lane) sum_[lane] += more_[lane];
+            return;
+        }
+        for (int lane = 0; lane < lanes; lane += LANES) {
+            const Floats factor = exp2(load<Floats>(before + lane) - load<Floats>(top_ + lane));
+            store(sum_ + lane, load<Floats>(sum_ + lane) * factor + load<Floats>(more_ + lane));
+            for (int64_t d = 0; d < head_dim_; ++d) {
+                float* place = outputs_ + d * lanes + lane;
+                store(place, load<Floats>(place) * factor);
+            }
+        }
+    }
+
+    const Problem& problem_;
+    const int64_t head_dim_;
+    Operand *queries_, *pairs_;
+    float *outputs_, *spare_, *top_, *sum_, *more_, *scores_, *key_scratch_, *value_scratch_;
+};
+
+struct ForwardPlan {
+    std::vector<ForwardItem> items;
+    std::vector<std::pair<ForwardItem, int64_t>> merges;  // a row and how many pieces it has
+    int64_t num_pieces = 0;
+};
+
+inline ForwardPlan plan_forward(const Problem& problem) {
+    ForwardPlan plan;
+    const int64_t query_blocks = problem.query_blocks(), steps = steps_per_block(problem);
+    const int64_t piece_entries = std::max<int64_t>(1, PIECE_KEYS / problem.block_size);
+    for (int64_t batch = 0; batch < problem.batch; ++batch)
+        for (int64_t head = 0; head < problem.heads; ++head)
+            for (int64_t block = 0; block < query_blocks; ++block)
+                for (int64_t step = 0; step < steps; ++step) {
+                    const int64_t row = (problem.num_lists > 1 ? head : 0) * query_blocks + block;
+                    const int64_t first = problem.row_starts[row], last = problem.row_starts[row + 1];
+                    if (!query_step(problem, block, step).size) continue;
+                    if (last - first <= piece_entries) {
+                        plan.items.push_back({batch, head, block, step, first, last, -1});
+                        continue;
+                    }
+                    const int64_t first_piece = plan.num_pieces;
+                    for (int64_t start = first; start < last; start += piece_entries)
+                        plan.items.push_back(
+                            {batch, head, block, step, start, std::min(start + piece_entries, last), plan.num_pieces++});
+                    plan.merges.push_back({{batch, head, block, step, first, last, first_piece}, plan.num_pieces - first_piece});
+                }
+    return plan;
+}
+
+template <class Kind>
+void forward(const Problem& problem) {
+    const ForwardPlan plan = plan_forward(problem);
+    Buffer pieces;
+    float* memory = plan.num_pieces ? pieces.floats(plan.num_pieces * piece_floats(problem)) : nullptr;
+    parallel_for(static_cast<int64_t>(plan.items.size()), 4, problem.num_threads, [&](int64_t number) {
+        static thread_local Buffer buffer;
+        const ForwardItem& item = plan.items[static_cast<size_t>(number)];
+        const QueryStep queries = query_step(problem, item.block, item.step);
+        ForwardWorker<Kind> worker(problem, buffer);
+        worker.attend(item, queries);
+        if (item.piece < 0) worker.finish(item, queries);
+        else worker.keep_piece(queries, memory + item.piece * piece_floats(problem));
+    });
+    parallel_for(static_cast<int64_t>(plan.merges.size()), 1, problem.num_threads, [&](int64_t number) {
+        static thread_local Buffer buffer;
+        const auto& [item, num_pieces] = plan.merges[static_cast<size_t>(number)];
+        const QueryStep queries = query_step(problem, item.block, item.step);
+        ForwardWorker<Kind> worker(problem, buffer);
+        worker.merge(queries, memory + item.piece * piece_floats(problem), num_pieces);
+        worker.finish(item, queries);
+    });
+}
+
+}  // namespace

@@ -1,0 +1,20 @@
+// All kernels. Compiled once for each instruction set, each into a library of its own: code of the standard library
+// that the compiler emits on the way must not reach a processor without those instructions.
+#include "backward.h"
+#include "forward.h"
+
+void run_forward(const Problem& problem) {
+    if (problem.element == FLOAT32) return forward<SingleFromFloat>(problem);
+#if defined(__AVX512BF16__)
+    if (problem.head_dim % 2 == 0) return forward<PairFromHalf>(problem);
+#endif
+    forward<SingleFromHalf>(problem);
+}
+
+void run_backward(const Problem& problem) {
+    if (problem.element == FLOAT32) return backward<SingleFromFloat>(problem);
+#if defined(__AVX512BF16__)
+    if (problem.head_dim % 2 == 0) return backward<PairFromHalf>(problem);
+#endif
+    backward<SingleFromHalf>(problem);
+}

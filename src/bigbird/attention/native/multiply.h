@@ -1,0 +1,114 @@
+// Small matrix products on rows that lie anywhere: the only place where the time goes.
+//
+//     ROWS     c[m][n] (+)= sum over k of a[m][k] * b[k][n]      a: a pointer per row m
+//     COLUMNS  c[m][n] (+)= sum over k of a[k][m] * b[k][n]      a: a pointer per row k, read down its columns
+//
+// b is packed, a multiple of LANES wide; c is a pointer per row m. A value of a is spread over a vector and multiplied
+// with several vectors of b, and the products stay in registers for the whole depth.
+#pragma once
+
+#include <algorithm>
+
+#include "simd.h"
+
+namespace {
+
+enum class Order { ROWS, COLUMNS };
+
+// Operands of one float each; depth is counted in operands.
+struct SingleArithmetic {
+    typedef float Operand;
+    static constexpr int PER_OPERAND = 1;
+    static inline Floats multiply_add(Floats sum, float x, Floats y) { return sum + all(x) * y; }
+    static inline Floats load_operands(const float* place) { return load<Floats>(place); }
+};
+
+#if defined(__AVX512BF16__)
+// Operands of two bfloat16 values, neighbours in depth; products and sums are float32.
+struct PairArithmetic {
+    typedef uint32_t Operand;
+    static constexpr int PER_OPERAND = 2;
+    static inline Floats multiply_add(Floats sum, uint32_t x, __m512i y) {
+        const __m512i spread = _mm512_set1_epi32(static_cast<int>(x));
+        return reinterpret<Floats>(_mm512_dpbf16_ps(reinterpret<__m512>(sum), reinterpret<__m512bh>(spread),
+                                                    reinterpret<__m512bh>(y)));
+    }
+    static inline __m512i load_operands(const uint32_t* place) { return _mm512_loadu_si512(place); }
+};
+#endif
+
+// Vectors of b per register tile, and the rows of a that go with them: the sums must fit into the registers.
+#if BIGBIRD_LANES == 16
+constexpr int MAX_WIDTH = 4;
+constexpr int tile_rows(int width) { return width >= 3 ? 4 : 8; }
+#elif BIGBIRD_LANES == 8
+constexpr int MAX_WIDTH = 2;
+constexpr int tile_rows(int width) { return width == 2 ? 4 : 8; }
+#else
+constexpr int MAX_WIDTH = 2;
+constexpr int tile_rows(int) { return 4; }
+#endif
+
+template <class Operand>
+inline Operand operand_at(const Operand* place) {
+    return load<Operand>(place);  // pairs of bfloat16 may lie at odd multiples of two bytes
+}
+
+template <class Arithmetic, Order ORDER, int ROWS, int WIDTH>
+inline void multiply_tile(int first, int64_t depth, const typename Arithmetic::Operand* const* a,
+                          const typename Arithmetic::Operand* b, int64_t b_stride, float* const* c, int64_t column,
+                          bool add) {
+    Floats sums[ROWS][WIDTH];
+    for (int m = 0; m < ROWS; ++m)
+        for (int n = 0; n < WIDTH; ++n)
+            sums[m][n] = add ? load<Floats>(c[first + m] + column + n * LANES) : Floats{};
+    const typename Arithmetic::Operand* rows[ROWS];
+    for (int m = 0; m < ROWS; ++m) rows[m] = ORDER == Order::ROWS ? a[first + m] : nullptr;
+    for (int64_t k = 0; k < depth; ++k) {
+        decltype(Arithmetic::load_operands(b)) y[WIDTH];
+        for (int n = 0; n < WIDTH; ++n) y[n] = Arithmetic::load_operands(b + k * b_stride + n * LANES);
+        for (int m = 0; m < ROWS; ++m) {
+            const auto x = operand_at(ORDER == Order::ROWS ? rows[m] + k : a[k] + first + m);
+            for (int n = 0; n < WIDTH; ++n) sums[m][n] = Arithmetic::multiply_add(sums[m][n], x, y[n]);
+        }
+    }
+    for (int m = 0; m < ROWS; ++m)
+        for (int n = 0; n < WIDTH; ++n) store(c[first + m] + column + n * LANES, sums[m][n]);
+}
+
+template <class Arithmetic, Order ORDER, int ROWS, int WIDTH>
+inline int multiply_rows(int first, int num_rows, int64_t depth, const typename Arithmetic::Operand* const* a,
+                         const typename Arithmetic::Operand* b, int64_t b_stride, float* const* c, int64_t column,
+                         bool add) {
+    for (; num_rows - first >= ROWS; first += ROWS)
+        multiply_tile<Arithmetic, ORDER, ROWS, WIDTH>(first, depth, a, b, b_stride, c, column, add);
+    return first;
+}
+
+template <class Arithmetic, Order ORDER, int WIDTH>
+void multiply_panel(int num_rows, int64_t depth, const typename Arithmetic::Operand* const* a,
+                    const typename Arithmetic::Operand* b, int64_t b_stride, float* const* c, int64_t column,
+                    bool add) {
+    int done = multiply_rows<Arithmetic, ORDER, tile_rows(WIDTH), WIDTH>(0, num_rows, depth, a, b, b_stride, c, column, add);
+    done = multiply_rows<Arithmetic, ORDER, 2, WIDTH>(done, num_rows, depth, a, b, b_stride, c, column, add);
+    multiply_rows<Arithmetic, ORDER, 1, WIDTH>(done, num_rows, depth, a, b, b_stride, c, column, add);
+}
+
+// num_rows: rows of c. depth: operands summed over. width: vectors of b and c, those of b b_stride operands apart.
+template <class Arithmetic, Order ORDER>
+void multiply(int num_rows, int64_t depth, int width, const typename Arithmetic::Operand* const* a,
+              const typename Arithmetic::Operand* b, int64_t b_stride, float* const* c, bool add) {
+    for (int done = 0; done < width; done += MAX_WIDTH) {
+        const int64_t column = static_cast<int64_t>(done) * LANES;
+        switch (std::min(width - done, MAX_WIDTH)) {
+            case 1: multiply_panel<Arithmetic, ORDER, 1>(num_rows, depth, a, b + column, b_stride, c, column, add); break;
+            case 2: multiply_panel<Arithmetic, ORDER, 2>(num_rows, depth, a, b + column, b_stride, c, column, add); break;
+#if BIGBIRD_LANES == 16
+            case 3: multiply_panel<Arithmetic, ORDER, 3>(num_rows, depth, a, b + column, b_stride, c, column, add); break;
+            case 4: multiply_panel<Arithmetic, ORDER, 4>(num_rows, depth, a, b + column, b_stride, c, column, add); break;
+#endif
+        }
+    }
+}
+
+}  // namespace

@@ -1,0 +1,88 @@
+// Vectors of floats in the compiler's own notation, so that the same text serves every instruction set.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512BF16__) || defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define BIGBIRD_LANES 16
+#elif defined(__AVX2__)
+#define BIGBIRD_LANES 8
+#else
+#define BIGBIRD_LANES 4
+#endif
+
+namespace {
+
+constexpr int LANES = BIGBIRD_LANES;
+typedef float Floats __attribute__((vector_size(4 * LANES)));
+typedef int32_t Ints __attribute__((vector_size(4 * LANES)));
+typedef uint32_t Words __attribute__((vector_size(4 * LANES)));
+typedef uint16_t Halves __attribute__((vector_size(2 * LANES)));
+
+template <class Vector>
+inline Vector load(const void* place) {
+    Vector x;
+    std::memcpy(&x, place, sizeof x);
+    return x;
+}
+
+template <class Vector>
+inline void store(void* place, Vector x) {
+    std::memcpy(place, &x, sizeof x);
+}
+
+template <class To, class From>
+inline To reinterpret(From x) {
+    static_assert(sizeof(To) == sizeof(From));
+    To y;
+    std::memcpy(&y, &x, sizeof x);
+    return y;
+}
+
+inline Floats all(float x) { return x - Floats{}; }
+
+// The second where either is NaN, so that a NaN there survives.
+inline Floats larger(Floats x, Floats or_nan) { return x > or_nan ? x : or_nan; }
+
+// 2^x for x at most a little above 0; 0 below -126 (and for -inf), NaN for NaN. Relative error below 1e-7.
+// Polynomial: minimax on [-1/2, 1/2] of degree 5, the constant kept at 1 so that 2^0 is 1.
+inline Floats exp2(Floats x) {
+    x = larger(all(-127.0f), x);
+    const Floats shifted = x + all(12582912.0f);  // 1.5 * 2^23: the low bits now hold the nearest whole number
+    const Floats rest = x - (shifted - all(12582912.0f));
+    Floats p = all(1.32647267e-3f);
+    p = p * rest + all(9.67151268e-3f);
+    p = p * rest + all(5.55073374e-2f);
+    p = p * rest + all(2.40222421e-1f);
+    p = p * rest + all(6.93146978e-1f);
+    p = p * rest + all(1.0f);
+    const Ints exponent = (reinterpret<Ints>(shifted) << 23) + 0x3f800000;
+    return p * reinterpret<Floats>(exponent);
+}
+
+inline float from_bfloat16(uint16_t x) { return reinterpret<float>(static_cast<uint32_t>(x) << 16); }
+
+// Nearest, ties to even; NaN stays NaN.
+inline uint16_t to_bfloat16(float x) {
+    const uint32_t bits = reinterpret<uint32_t>(x);
+    if (x != x) return static_cast<uint16_t>((bits >> 16) | 0x40);
+    return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+inline Halves to_bfloat16(Floats x) {
+#if defined(__AVX512BF16__)
+    return reinterpret<Halves>(_mm512_cvtneps_pbh(reinterpret<__m512>(x)));
+#else
+    const Words bits = reinterpret<Words>(x);
+    const Words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    return __builtin_convertvector(x == x ? rounded : (bits >> 16) | 0x40, Halves);
+#endif
+}
+
+}  // namespace

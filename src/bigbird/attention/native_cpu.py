@@ -1,0 +1,187 @@
+"""The C++ kernels for CPUs in `native/`: loaded with ctypes, offered to PyTorch as operators.
+
+Nothing is compiled here: installing bigbird builds the libraries where there is a C++ compiler (`hatch_build.py`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bigbird.attention.pattern import BlockPattern
+from bigbird.errors import BackendUnavailable
+
+# Fastest first; each is a library of its own, asked whether this processor has what it needs.
+BUILDS = ("avx512_bf16", "avx512", "avx2", "generic")
+
+_ABI = 1  # BIGBIRD_ABI in native/problem.h
+_FOLDER = Path(__file__).with_name("native")
+_ELEMENTS = {torch.float32: 0, torch.bfloat16: 1}
+
+
+def why_not(q: Tensor, _pattern: BlockPattern, /) -> str | None:
+    """Needs a CPU tensor of float32 or bfloat16, and the library."""
+    if q.device.type != "cpu":
+        return f"it computes on the CPU, the tensors are on {q.device}"
+    if q.dtype not in _ELEMENTS:
+        return f"it computes in float32 and bfloat16, got {q.dtype}"
+    return _library_or_reason()[1] or None
+
+
+def instruction_set() -> str | None:
+    """Which of `BUILDS` serves this machine; None without a library."""
+    return _library_or_reason()[2] or None
+
+
+def forward(q: Tensor, k: Tensor, v: Tensor, *, pattern: BlockPattern, key_mask: Tensor | None, scale: float) -> Tensor:
+    """See `api.block_sparse_attention`. Products of bfloat16 are summed in float32."""
+    out: Tensor = torch.ops.bigbird.native_attention(
+        q, k, v, pattern.row_starts, pattern.key_blocks, pattern.key_counts, key_mask, pattern.block_size, scale
+    )[0]
+    return out
+
+
+@lru_cache(maxsize=1)
+def _library_or_reason() -> tuple[ctypes.CDLL | None, str, str]:
+    """The library, why there is none, and the name of its build."""
+    wanted = os.environ.get("BIGBIRD_NATIVE_ISA")
+    if wanted and wanted not in BUILDS:
+        return None, f"BIGBIRD_NATIVE_ISA must be one of {', '.join(BUILDS)}, got {wanted!r}", ""
+    for build in (wanted,) if wanted else BUILDS:
+        path = _FOLDER / f"libbigbird_native_{build}.so"
+        if path.is_file():
+            library = ctypes.CDLL(str(path))
+            if library.bigbird_abi() != _ABI:
+                return None, f"{path} was built from other sources; {_CURE}", ""
+            if library.bigbird_runs_here():
+                return library, "", build
+    return None, f"its library is not built{f' for {wanted}' if wanted else ''}; {_CURE}", ""
+
+
+_CURE = "install a C++ compiler (Debian, Ubuntu: apt install g++) and install bigbird again"
+
+
+class _View(ctypes.Structure):
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("batch", ctypes.c_int64),
+        ("head", ctypes.c_int64),
+        ("row", ctypes.c_int64),
+    )
+
+
+class _Problem(ctypes.Structure):
+    """`Problem` of native/problem.h, field by field."""
+
+    _fields_ = (
+        ("element", ctypes.c_int32),
+        ("num_threads", ctypes.c_int32),
+        *((name, ctypes.c_int64) for name in ("batch", "heads", "query_length", "key_length", "head_dim")),
+        ("block_size", ctypes.c_int64),
+        ("num_lists", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("row_starts", "key_blocks", "key_counts", "key_mask")),
+        ("scale", ctypes.c_float),
+        *((name, _View) for name in ("q", "k", "v", "out")),
+        ("log_sums", ctypes.c_void_p),
+        *((name, _View) for name in ("grad_out", "grad_q", "grad_k", "grad_v")),
+    )
+
+
+_LISTS = "Tensor row_starts, Tensor key_blocks, Tensor key_counts, Tensor? key_mask, int block_size, float scale"
+torch.library.define("bigbird::native_attention", f"(Tensor q, Tensor k, Tensor v, {_LISTS}) -> (Tensor, Tensor)")
+torch.library.define(
+    "bigbird::native_attention_backward",
+    f"(Tensor grad_out, Tensor q, Tensor k, Tensor v, Tensor out, Tensor log_sums, {_LISTS}) "
+    f"-> (Tensor, Tensor, Tensor)",
+)
+
+
+def _forward(q: Tensor, k: Tensor, v: Tensor, *lists: Any) -> tuple[Tensor, Tensor]:
+    out, log_sums = _forward_results(q, k, v, *lists)
+    _call("bigbird_forward", {"q": q, "k": k, "v": v, "out": out}, log_sums, *lists)
+    return out, log_sums
+
+
+def _forward_results(q: Tensor, _k: Tensor, _v: Tensor, *_lists: Any) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(q), q.new_empty(q.shape[:3], dtype=torch.float32)
+
+
+def _backward(
+    grad_out: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, log_sums: Tensor, *lists: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    gradients = _backward_results(grad_out, q, k, v)
+    views = {"q": q, "k": k, "v": v, "out": out, "grad_out": grad_out}
+    views |= dict(zip(("grad_q", "grad_k", "grad_v"), gradients, strict=True))
+    _call("bigbird_backward", views, log_sums, *lists)
+    return gradients
+
+
+def _backward_results(
+    _grad_out: Tensor, q: Tensor, k: Tensor, v: Tensor, *_others: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+
+
+def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    q, k, v, row_starts, key_blocks, key_counts, key_mask, ctx.block_size, ctx.scale = inputs
+    ctx.save_for_backward(q, k, v, *output, row_starts, key_blocks, key_counts, key_mask)
+    ctx.mark_non_differentiable(output[1])
+
+
+def _differentiate(ctx: Any, grad_out: Tensor, _grad_log_sums: Tensor) -> tuple[Tensor | None, ...]:
+    gradients = torch.ops.bigbird.native_attention_backward(grad_out, *ctx.saved_tensors, ctx.block_size, ctx.scale)
+    return *gradients, None, None, None, None, None, None
+
+
+torch.library.impl("bigbird::native_attention", "CPU", _forward)
+torch.library.impl("bigbird::native_attention_backward", "CPU", _backward)
+torch.library.register_fake("bigbird::native_attention", _forward_results)
+torch.library.register_fake("bigbird::native_attention_backward", _backward_results)
+torch.library.register_autograd("bigbird::native_attention", _differentiate, setup_context=_keep_for_backward)
+
+
+def _call(
+    function: str,
+    views: dict[str, Tensor],
+    log_sums: Tensor,
+    row_starts: Tensor,
+    key_blocks: Tensor,
+    key_counts: Tensor,
+    key_mask: Tensor | None,
+    block_size: int,
+    scale: float,
+) -> None:
+    library, reason, _ = _library_or_reason()
+    if library is None:
+        raise BackendUnavailable(f"attention backend 'native' cannot serve this call: {reason}")
+    # Kept in variables until the call is over: the library gets bare addresses.
+    views = {name: x if x.stride(3) == 1 or x.shape[3] == 1 else x.contiguous() for name, x in views.items()}
+    lists = [row_starts.contiguous(), key_blocks.contiguous(), key_counts.contiguous()]
+    mask = None if key_mask is None else key_mask.contiguous()
+    q, k = views["q"], views["k"]
+    problem = _Problem(
+        element=_ELEMENTS[q.dtype],
+        num_threads=torch.get_num_threads(),
+        batch=q.shape[0],
+        heads=q.shape[1],
+        query_length=q.shape[2],
+        key_length=k.shape[2],
+        head_dim=q.shape[3],
+        block_size=block_size,
+        num_lists=(len(row_starts) - 1) // -(-q.shape[2] // block_size),
+        row_starts=lists[0].data_ptr(),
+        key_blocks=lists[1].data_ptr(),
+        key_counts=lists[2].data_ptr(),
+        key_mask=None if mask is None else mask.data_ptr(),
+        scale=scale,
+        log_sums=log_sums.data_ptr(),
+        **{name: _View(x.data_ptr(), *x.stride()[:3]) for name, x in views.items()},
+    )
+    if getattr(library, function)(ctypes.byref(problem)):
+        raise MemoryError("block_sparse_attention: no memory left for the kernels' scratch space")
