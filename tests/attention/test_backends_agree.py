@@ -227,3 +227,16 @@ def test_autocast_neither_crashes_nor_lowers_the_inner_precision(backend):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = outputs_and_gradients(backend, q, k, v, pattern=pattern)
     assert all(torch.equal(one, other) for one, other in zip(plain, inside, strict=True))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("poisoned", ["q", "k", "v"])
+def test_a_nan_in_one_document_stays_there(backend, poisoned):
+    spec = PatternSpec(block_size=16)
+    pattern = pack_patterns([spec.build(num_blocks=count, num_heads=2) for count in (120, 80)])  # rows of several steps
+    q, k, v = (x.detach() for x in random_tensors(*[(1, 2, 3200, 8)] * 3, dtype=torch.float32))
+    clean = block_sparse_attention(q, k, v, pattern=pattern, backend=backend)
+    {"q": q, "k": k, "v": v}[poisoned][:, :, :16] = torch.nan
+    out = block_sparse_attention(q, k, v, pattern=pattern, backend=backend)
+    assert torch.isnan(out[:, :, :16]).all()
+    assert torch.equal(out[:, :, 1920:], clean[:, :, 1920:])

@@ -43,6 +43,14 @@ def test_each_document_keeps_its_own_pattern():
     assert packed[:, :16, 16:].sum() == packed[:, 16:, :16].sum() == 0
 
 
+def test_patterns_are_kept_for_the_latest_layouts_alone():
+    spec = PatternSpec(block_size=4)
+    layouts = [DocumentLayout((40 + number, 90), block_size=4) for number in range(6)]
+    kept = [layout.pattern(spec, num_heads=2, layer=layer) for layout in layouts for layer in (0, 1)]
+    assert layouts[-1].pattern(spec, num_heads=2, layer=1) is kept[-1]
+    assert layouts[0].pattern(spec, num_heads=2, layer=0) is not kept[0]
+
+
 @pytest.mark.parametrize("lengths", [(), (3, 0)])
 def test_an_empty_document_is_refused(lengths):
     with pytest.raises(ShapeError, match=r"every document needs at least one token, got lengths \["):

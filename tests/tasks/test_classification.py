@@ -69,6 +69,13 @@ def test_averaging_strands_makes_a_sequence_and_its_reverse_complement_equal():
     assert not np.allclose(given_forward.probabilities, given_backward.probabilities, rtol=1e-6)
 
 
+def test_a_label_that_names_a_strand_is_read_off_its_partner_on_the_other():
+    loaded = loaded_model(Classification(labels=("tss-", "other", "tss+"), max_length=256, strands="both"))
+    record = Record(sequence=dna(90, 4))
+    forward, backward = Predictor(loaded).predict([record, record.on_other_strand()])
+    np.testing.assert_allclose(forward.probabilities, backward.probabilities[[2, 1, 0]], rtol=1e-6)
+
+
 def test_scores_of_perfect_and_of_constant_predictions():
     records = motif_records(40)
     perfect = [

@@ -69,6 +69,14 @@ def test_loss_and_score_are_the_log_likelihood_of_the_hidden_tokens(tokenizer):
     assert bits == pytest.approx(expected / prediction.num_letters / math.log(2), rel=1e-5)
 
 
+@pytest.mark.parametrize("length", [10, 20, 30, 200])
+def test_a_record_gets_the_same_bits_alone_and_in_a_batch(length):
+    predictor = Predictor(loaded_model(TASK))
+    record, *others = (Record(sequence=dna(n, seed), draw=seed) for seed, n in enumerate((length, 400, 55)))
+    (alone,) = predictor.predict([record])
+    assert next(iter(predictor.predict([record, *others]))) == alone
+
+
 def test_the_windows_of_a_record_add_up():
     loaded = loaded_model(TASK)
     record = Record(sequence=dna(700, 4), draw=9)

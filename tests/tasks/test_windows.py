@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bigbird.data.records import Record
-from bigbird.errors import ConfigError
+from bigbird.errors import ConfigError, DataError
 from bigbird.tasks.windows import check_window, token_windows
 from helpers import SINGLE_BASE, dna
 
@@ -43,3 +43,21 @@ def test_the_other_strand_points_at_the_same_bases():
 def test_windows_that_would_not_go_forward_are_refused(max_length, overlap):
     with pytest.raises(ConfigError, match=f"got max_length {max_length} and overlap {overlap}"):
         check_window(max_length, overlap)
+
+
+def test_letters_follow_the_one_rule_and_strangers_are_named():
+    lower, upper = (Record(sequence=text, name="seven") for text in ("acgtunr" * 3, "ACGTTNN" * 3))
+    one, other = (
+        list(token_windows(record, SINGLE_BASE, max_length=10, overlap=3, strands="both")) for record in (lower, upper)
+    )
+    assert all((a.token_ids == b.token_ids).all() for a, b in zip(one, other, strict=True))
+    for sequence, message in (
+        ("ACGé", r"record 'seven': 'é' at position 4 is not a DNA"),
+        ("", r"'seven' has an empty"),
+    ):
+        with pytest.raises(DataError, match=message):
+            list(
+                token_windows(
+                    Record(sequence=sequence, name="seven"), SINGLE_BASE, max_length=10, overlap=3, strands="both"
+                )
+            )

@@ -84,7 +84,10 @@ class DocumentLayout:
         self, spec: PatternSpec, *, num_heads: int, layer: int, device: torch.device | str = "cpu"
     ) -> BlockPattern:
         """Every document's own pattern, packed."""
-        return _pattern(self, spec, num_heads, layer, torch.device(device))
+        patterns = _patterns(self, spec, num_heads, torch.device(device))
+        if layer not in patterns:
+            patterns[layer] = _pattern(self, spec, num_heads, layer).to(device)
+        return patterns[layer]
 
     def pack(self, tokens: Tensor, *, fill: float = 0) -> Tensor:
         """Lay real tokens, [sum of lengths, ...] document after document, into the row: [total_length, ...]."""
@@ -121,17 +124,20 @@ def _is_real(layout: DocumentLayout) -> Tensor:
     return real
 
 
-@lru_cache(maxsize=256)
-def _pattern(
-    layout: DocumentLayout, spec: PatternSpec, num_heads: int, layer: int, device: torch.device
-) -> BlockPattern:
+@lru_cache(maxsize=4)  # batches rarely repeat a layout; every layer of the present one is asked for once a step
+def _patterns(_: DocumentLayout, _spec: PatternSpec, _num_heads: int, _device: torch.device) -> dict[int, BlockPattern]:
+    """The patterns made so far, by layer."""
+    return {}
+
+
+def _pattern(layout: DocumentLayout, spec: PatternSpec, num_heads: int, layer: int) -> BlockPattern:
     with torch.inference_mode(mode=False):
         patterns = [spec.build(num_blocks=count, num_heads=num_heads, layer=layer) for count in layout.block_counts]
         if layout.num_empty_blocks:
             patterns.append(
                 BlockPattern.empty(block_size=spec.block_size, num_heads=num_heads, num_blocks=layout.num_empty_blocks)
             )
-        return pack_patterns(patterns).to(device)
+        return pack_patterns(patterns)
 
 
 def _shortened(lengths: tuple[int, ...]) -> str:

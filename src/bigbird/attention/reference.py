@@ -13,7 +13,7 @@ def why_not(_q: Tensor, _pattern: BlockPattern, /) -> str | None:
 
 
 def forward(q: Tensor, k: Tensor, v: Tensor, *, pattern: BlockPattern, key_mask: Tensor | None, scale: float) -> Tensor:
-    """See `api.block_sparse_attention`."""
+    """See `api.block_sparse_attention`. A value of NaN reaches every query here, seen or not: 0 * NaN is NaN."""
     query_length, key_length = q.shape[2], k.shape[2]
     counts = pattern.counts().repeat_interleave(pattern.block_size, 1).repeat_interleave(pattern.block_size, 2)
     counts = counts[:, :query_length, :key_length].expand(len(q), -1, -1, -1)

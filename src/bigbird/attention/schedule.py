@@ -63,7 +63,8 @@ def _steps_in_order(pattern: BlockPattern) -> Iterator[Step]:
 def _step(pattern: BlockPattern, rows: Tensor, *, start: int, width: int) -> Step:
     slots = pattern.row_starts[rows, None] + start + torch.arange(width, device=pattern.device)
     is_empty = slots >= pattern.row_starts[rows + 1, None]
-    slots = slots.masked_fill(is_empty, 0)
+    # An empty slot repeats a block of its own row: another document's could hold NaN, and 0 * NaN is NaN.
+    slots = torch.where(is_empty, pattern.row_starts[rows, None] + start, slots)
     head = rows // pattern.num_query_blocks
     blocks = pattern.key_blocks[slots] + head[:, None] * pattern.num_key_blocks
     counts = pattern.key_counts[slots].masked_fill(is_empty, 0)

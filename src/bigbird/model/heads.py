@@ -26,8 +26,7 @@ class SequenceClassifier(nn.Module):
     def forward(self, token_ids: Tensor, layout: DocumentLayout) -> Tensor:
         """token_ids: packed int64 [total] -> [documents, num_labels]."""
         encoded = self.encoder(token_ids, layout=layout)
-        first = encoded[torch.tensor(layout.starts, device=encoded.device)]
-        first = F.pad(first, (0, 0, 0, max(0, MIN_ROWS - len(first))))
+        first = _with_enough_rows(encoded[torch.tensor(layout.starts, device=encoded.device)])
         logits: Tensor = self.classifier(self.dropout(torch.tanh(self.pooler(first))))
         return logits[: len(layout.lengths)]
 
@@ -48,11 +47,11 @@ class MaskedLanguageModel(nn.Module):
     def forward(self, token_ids: Tensor, layout: DocumentLayout, *, places: Tensor | None = None) -> Tensor:
         """token_ids: packed int64 [total] -> logits [total, vocab], or [len(places), vocab] at those places alone."""
         encoded = self.encoder(token_ids, layout=layout)
-        encoded = encoded if places is None else encoded[places]
-        hidden = self.norm(self.activation(self.transform(encoded)))
+        wanted = _with_enough_rows(encoded if places is None else encoded[places])
+        hidden = self.norm(self.activation(self.transform(wanted)))
         table = self.encoder.embeddings.tokens
         assert isinstance(table, nn.Embedding)
-        return F.linear(hidden, table.weight, self.bias)
+        return F.linear(hidden, table.weight, self.bias)[: len(encoded if places is None else places)]
 
 
 class TokenClassifier(nn.Module):
@@ -68,3 +67,8 @@ class TokenClassifier(nn.Module):
         """token_ids: packed int64 [total] -> [total, num_labels]; logits in filling mean nothing."""
         logits: Tensor = self.classifier(self.dropout(self.encoder(token_ids, layout=layout)))
         return logits
+
+
+def _with_enough_rows(x: Tensor) -> Tensor:
+    """Rows of zeros behind, up to MIN_ROWS: then a row's product does not depend on how many others there are."""
+    return F.pad(x, (0, 0, 0, max(0, MIN_ROWS - len(x))))

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from bigbird.data.records import Record
+from bigbird.data.records import Record, other_strand
 from bigbird.errors import ConfigError, DataError
 from bigbird.model.encoder import EncoderConfig
 from bigbird.model.heads import SequenceClassifier
@@ -42,7 +42,8 @@ class Classification:
     answer      "one": each record has exactly one (softmax);  "many": any number (one sigmoid each)
     max_length  tokens per window; a longer record is cut into windows whose logits are averaged
     overlap     tokens neighbouring windows share
-    strands     "both": predictions average the logits of a DNA sequence and its reverse complement
+    strands     "both": predictions average the logits of a DNA sequence and its reverse complement; of two labels such
+                as "start+" and "start-", each is read off the other's output there
     """
 
     labels: tuple[str, ...]
@@ -102,6 +103,8 @@ class Classification:
     def predict(self, model: nn.Module, examples: Sequence[Example], *, block_size: int) -> list[SequenceLabels]:
         """See `Task`."""
         logits = np.concatenate([self._logits(model, batch, block_size) for batch in in_batches(examples)])
+        is_reversed = np.array([example.is_reversed for example in examples])
+        logits[is_reversed] = logits[is_reversed][:, self._columns_of_other_strand()]
         records = np.array([example.record for example in examples])
         return [self._prediction(logits[records == record].mean(0)) for record in dict.fromkeys(records)]
 
@@ -135,6 +138,13 @@ class Classification:
                 f"{', '.join(self.labels)}"
             )
         return np.array([label in record.labels for label in self.labels], np.float32)
+
+    def _columns_of_other_strand(self) -> list[int]:
+        others = [other_strand(label) for label in self.labels]
+        return [
+            self.labels.index(other if other in self.labels else own)
+            for own, other in zip(self.labels, others, strict=True)
+        ]
 
     def _logits(self, model: nn.Module, examples: Sequence[Example], block_size: int) -> NDArray[np.float64]:
         batch = self.collate(examples, block_size=block_size).to(device_of(model))

@@ -45,7 +45,7 @@ class MaskedLM:
     max_length  tokens per window; a longer record is cut into windows
     overlap     tokens neighbouring windows share
 
-    Which tokens are chosen depends on the record's `draw` and the token's place alone.
+    Which tokens are chosen depends on the record's `draw`, where the window begins and the token's place in it alone.
     """
 
     share: float = 0.15

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigbird.data.records import Record
-from bigbird.errors import ConfigError
-from bigbird.tokenizers import Encoding, Tokenizer, reverse_complement
+from bigbird.errors import ConfigError, DataError
+from bigbird.tokenizers import Encoding, Tokenizer, clean_dna, reverse_complement
 
 Strands = Literal["given", "both"]
 
@@ -43,11 +43,14 @@ def token_windows(
           c t t t t s
                 c t t t s
     """
-    length = len(record.sequence)
-    forward = tokenizer.encode_batch([record.sequence])[0]
+    length, source = len(record.sequence), f"record {record.name!r}"
+    if not length:
+        raise DataError(f"{source} has an empty sequence; leave it out")
+    sequence = clean_dna(record.sequence, source=source).sequence
+    forward = tokenizer.encode_batch([sequence])[0]
     yield from _cut(forward, tokenizer, max_length, overlap, is_reversed=False, length=length)
     if strands == "both":
-        ids, starts, ends = tokenizer.encode_batch([reverse_complement(record.sequence)])[0]
+        ids, starts, ends = tokenizer.encode_batch([reverse_complement(sequence)])[0]
         on_record = Encoding(ids, length - ends, length - starts)
         yield from _cut(on_record, tokenizer, max_length, overlap, is_reversed=True, length=length)
 
