@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
-from typing import Literal, Protocol, cast, get_args
+from collections.abc import Iterator, Mapping
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
 
+from bigbird.attention import gathered, native_cpu, reference
 from bigbird.attention.pattern import BlockPattern
 from bigbird.errors import BackendUnavailable, ShapeError
 
 Backend = Literal["auto", "native", "gathered", "reference"]
 
-_MODULES = {  # fastest first
-    "native": "bigbird.attention.native_cpu",
-    "gathered": "bigbird.attention.gathered",
-    "reference": "bigbird.attention.reference",
-}
-_AUTO_ORDER = ("native", "gathered")
+_AUTO_ORDER = ("native", "gathered")  # fastest first
 
 
 class _Implementation(Protocol):
@@ -28,6 +23,13 @@ class _Implementation(Protocol):
     def forward(
         self, q: Tensor, k: Tensor, v: Tensor, *, pattern: BlockPattern, key_mask: Tensor | None, scale: float
     ) -> Tensor: ...
+
+
+_IMPLEMENTATIONS: Mapping[str, _Implementation] = {
+    "native": native_cpu,
+    "gathered": gathered,
+    "reference": reference,
+}
 
 
 def block_sparse_attention(
@@ -68,23 +70,19 @@ def block_sparse_attention(
 
 def backend_report(q: Tensor, pattern: BlockPattern) -> Iterator[tuple[str, str | None]]:
     """Every backend with the reason why it cannot serve the call, or None; in the order "auto" tries them."""
-    for name in _MODULES:
-        yield name, _load(name).why_not(q, pattern)
+    for name, implementation in _IMPLEMENTATIONS.items():
+        yield name, implementation.why_not(q, pattern)
 
 
 def _choose(q: Tensor, pattern: BlockPattern, backend: Backend) -> _Implementation:
     if backend not in get_args(Backend):
         raise ShapeError(f"backend must be one of {', '.join(get_args(Backend))}, got {backend!r}")
     for name in _AUTO_ORDER if backend == "auto" else (backend,):
-        implementation = _load(name)
+        implementation = _IMPLEMENTATIONS[name]
         reason = implementation.why_not(q, pattern)
         if reason is None:
             return implementation
     raise BackendUnavailable(f"attention backend {backend!r} cannot serve this call: {reason}")
-
-
-def _load(name: str) -> _Implementation:
-    return cast(_Implementation, importlib.import_module(_MODULES[name]))
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, pattern: BlockPattern, key_mask: Tensor | None) -> None:

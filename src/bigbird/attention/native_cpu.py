@@ -31,7 +31,7 @@ def why_not(q: Tensor, _pattern: BlockPattern, /) -> str | None:
         return f"it computes on the CPU, the tensors are on {q.device}"
     if q.dtype not in _ELEMENTS:
         return f"it computes in float32 and bfloat16, got {q.dtype}"
-    return _library_or_reason()[1] or None
+    return _reason() or None
 
 
 def instruction_set() -> str | None:
@@ -45,6 +45,11 @@ def forward(q: Tensor, k: Tensor, v: Tensor, *, pattern: BlockPattern, key_mask:
         q, k, v, pattern.row_starts, pattern.key_blocks, pattern.key_counts, key_mask, pattern.block_size, scale
     )[0]
     return out
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch.compile need not look inside
+def _reason() -> str:
+    return _library_or_reason()[1]
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 #include "multiply.h"
 #include "problem.h"
@@ -45,22 +46,37 @@ private:
 
 inline int64_t padded(int64_t count) { return (count + LANES - 1) / LANES * LANES; }
 
-// A square of LANES x LANES 32-bit words, rows to columns: neighbours of distance 1, 2, 4, ... change places.
-inline void transpose_square(Words (&rows)[LANES]) {
-    Words even{}, odd{};
-    for (int distance = 1; distance < LANES; distance *= 2) {
-        for (int lane = 0; lane < LANES; ++lane) {
-            const bool is_second = lane & distance;
-            even[lane] = is_second ? LANES + lane - distance : lane;
-            odd[lane] = is_second ? LANES + lane : lane + distance;
-        }
-        for (int first = 0; first < LANES; ++first) {
-            if (first & distance) continue;
-            const Words one = rows[first], other = rows[first + distance];
-            rows[first] = __builtin_shuffle(one, other, even);
-            rows[first + distance] = __builtin_shuffle(one, other, odd);
-        }
+// Lanes of `one` then of `other` by constant number; compilers agree on the name only lately (gcc 12).
+template <int... NUMBERS>
+inline Words pick(Words one, Words other, std::integer_sequence<int, NUMBERS...>) {
+#if defined(__clang__) || __GNUC__ >= 12
+    return __builtin_shufflevector(one, other, NUMBERS...);
+#else
+    return __builtin_shuffle(one, other, Words{static_cast<uint32_t>(NUMBERS)...});
+#endif
+}
+
+// One round of a transposition: lanes and rows that differ in the bit DISTANCE change places.
+//     a b    a c
+//     c d -> b d
+template <int DISTANCE, int... LANE>
+inline void exchange(Words (&rows)[LANES], std::integer_sequence<int, LANE...>) {
+    for (int first = 0; first < LANES; ++first) {
+        if (first & DISTANCE) continue;
+        const Words one = rows[first], other = rows[first + DISTANCE];
+        rows[first] = pick(one, other, std::integer_sequence<int, (LANE & DISTANCE ? LANES + LANE - DISTANCE : LANE)...>());
+        rows[first + DISTANCE] =
+            pick(one, other, std::integer_sequence<int, (LANE & DISTANCE ? LANES + LANE : LANE + DISTANCE)...>());
     }
+}
+
+// A square of LANES x LANES 32-bit words, rows to columns.
+inline void transpose_square(Words (&rows)[LANES]) {
+    constexpr auto lanes = std::make_integer_sequence<int, LANES>();
+    exchange<1>(rows, lanes);
+    exchange<2>(rows, lanes);
+    if constexpr (LANES > 4) exchange<4>(rows, lanes);
+    if constexpr (LANES > 8) exchange<8>(rows, lanes);
 }
 
 // First `count` words of a row, zeros behind.

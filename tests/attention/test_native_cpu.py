@@ -1,0 +1,225 @@
+"""What only the compiled kernels promise: every build of them, threads, forks, PyTorch's compilers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bigbird.attention import DocumentLayout, PatternSpec, block_sparse_attention, native_cpu, pack_patterns
+from bigbird.errors import BackendUnavailable
+
+ROOT = Path(__file__).parents[2]
+SPEC = PatternSpec(block_size=64)
+
+pytestmark = pytest.mark.skipif(
+    native_cpu.instruction_set() is None, reason="the native library is not built: there was no C++ compiler"
+)
+
+
+def builds_that_run_here():
+    libraries = {name: ROOT / f"src/bigbird/attention/native/libbigbird_native_{name}.so" for name in native_cpu.BUILDS}
+    known = {name for name, path in libraries.items() if path.is_file()}
+    best = native_cpu.instruction_set()
+    return [name for name in native_cpu.BUILDS if name in known and native_cpu.BUILDS.index(name) >= best_index(best)]
+
+
+def best_index(best):
+    return native_cpu.BUILDS.index(best) if best else len(native_cpu.BUILDS)
+
+
+@pytest.fixture
+def use_build(monkeypatch):
+    def use(name):
+        monkeypatch.setenv("BIGBIRD_NATIVE_ISA", name)
+        native_cpu._library_or_reason.cache_clear()
+
+    yield use
+    monkeypatch.undo()
+    native_cpu._library_or_reason.cache_clear()
+
+
+def tensors(length, *, heads=2, head_dim=64, dtype=torch.float32, batch=1, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch, heads, length, head_dim)
+    return [torch.randn(shape, generator=generator).to(dtype).requires_grad_() for _ in range(3)]
+
+
+def outputs_and_gradients(q, k, v, *, backend="native", **arguments):
+    out = block_sparse_attention(q, k, v, backend=backend, **arguments)
+    (grad, *_) = tensors(
+        out.shape[2], heads=out.shape[1], head_dim=out.shape[3], dtype=out.dtype, batch=len(out), seed=7
+    )
+    return out, *torch.autograd.grad(out, (q, k, v), grad.detach())
+
+
+@pytest.mark.parametrize("build", builds_that_run_here())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("length", "block_size", "head_dim"),
+    [(1, 64, 64), (63, 64, 64), (65, 64, 32), (1000, 64, 80), (300, 13, 7), (700, 128, 128), (333, 16, 96)],
+)
+def test_every_build_is_as_exact_as_pytorch(use_build, build, dtype, length, block_size, head_dim):
+    use_build(build)
+    assert native_cpu.instruction_set() == build
+    pattern = PatternSpec(block_size=block_size).build(num_blocks=-(-length // block_size), num_heads=2)
+    q, k, v = tensors(length, head_dim=head_dim, dtype=dtype)
+    mask = torch.rand(1, length, generator=torch.Generator().manual_seed(1)) < 0.9
+    exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
+    right = outputs_and_gradients(*exact, backend="reference", pattern=pattern, key_mask=mask)
+    plain = outputs_and_gradients(q, k, v, backend="reference", pattern=pattern, key_mask=mask)
+    ours = outputs_and_gradients(q, k, v, pattern=pattern, key_mask=mask)
+    for true, reference, value in zip(right, plain, ours, strict=True):
+        rounding = ((true.to(dtype) + 0.3) - 0.3 - true.to(dtype)).abs().max()
+        budget = 2 * (reference.double() - true).abs().max() + 2 * rounding + 2e-6
+        assert (value.double() - true).abs().max() <= budget
+
+
+def test_uninitialised_memory_reaches_no_result(monkeypatch):
+    lengths = (100, 1, 640)
+    layout = DocumentLayout(lengths, 64)
+    pattern = layout.pattern(SPEC, num_heads=2, layer=0)
+    q, k, v = tensors(layout.total_length)
+    mask = layout.is_real()[None]
+    first = outputs_and_gradients(q, k, v, pattern=pattern, key_mask=mask)
+    empty_like = torch.empty_like
+    monkeypatch.setattr(torch, "empty_like", lambda x: empty_like(x).fill_(torch.nan))
+    again = outputs_and_gradients(q, k, v, pattern=pattern, key_mask=mask)
+    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_threads_and_repeats_change_no_bit(dtype):
+    spec = PatternSpec(block_size=16)
+    pattern = pack_patterns([spec.build(num_blocks=count, num_heads=3) for count in (200, 7, 40)])  # long rows too
+    q, k, v = tensors(247 * 16, heads=3, head_dim=32, dtype=dtype)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        first = outputs_and_gradients(q, k, v, pattern=pattern)
+        for number in range(250 if os.environ.get("BIGBIRD_SLOW_TESTS") else 25):
+            torch.set_num_threads(1 + number % 3)
+            again = outputs_and_gradients(q, k, v, pattern=pattern)
+            assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_document_gets_the_same_bits_alone_and_packed():
+    lengths = (777, 64, 3000, 5)
+    layout = DocumentLayout(lengths, 64)
+    q, k, v = (x.detach() for x in tensors(layout.total_length))
+    together = block_sparse_attention(
+        q, k, v, pattern=layout.pattern(SPEC, num_heads=2, layer=1), key_mask=layout.is_real()[None], backend="native"
+    )
+    for start, length in zip(layout.starts, lengths, strict=True):
+        here = slice(start, start + length)
+        pattern = SPEC.build(num_blocks=SPEC.blocks_for(length), num_heads=2, layer=1)
+        alone = block_sparse_attention(q[:, :, here], k[:, :, here], v[:, :, here], pattern=pattern, backend="native")
+        assert torch.equal(alone, together[:, :, here])
+
+
+def test_a_call_after_a_fork_neither_hangs_nor_crashes():
+    program = """
+import os, sys, torch
+from bigbird import PatternSpec, block_sparse_attention
+pattern = PatternSpec().build(num_blocks=20, num_heads=2)
+q = torch.randn(1, 2, 1280, 64)
+first = block_sparse_attention(q, q, q, pattern=pattern, backend="native").numpy()
+child = os.fork()
+if child == 0:
+    again = block_sparse_attention(q, q, q, pattern=pattern, backend="native").numpy()
+    os._exit(0 if (first == again).all() else 3)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, env={**os.environ, "OMP_NUM_THREADS": "2"})
+
+
+def test_the_operator_keeps_pytorch_s_rules():
+    pattern = SPEC.build(num_blocks=3, num_heads=2)
+    q, k, v = tensors(150)
+    lists = (pattern.row_starts, pattern.key_blocks, pattern.key_counts)
+    for mask in (None, torch.ones(1, 150, dtype=torch.bool)):
+        torch.library.opcheck(torch.ops.bigbird.native_attention.default, (q, k, v, *lists, mask, 64, 0.125))
+    strided = [x.detach().transpose(1, 2).contiguous().transpose(1, 2).requires_grad_() for x in (q, k, v)]
+    torch.library.opcheck(torch.ops.bigbird.native_attention.default, (*strided, *lists, None, 64, 0.125))
+
+
+def test_torch_compile_needs_no_graph_break():
+    pattern = SPEC.build(num_blocks=8, num_heads=2)
+    q, k, v = tensors(500)
+
+    def attend(q, k, v):
+        return block_sparse_attention(2 * q, k, v, pattern=pattern) + 1
+
+    compiled = torch.compile(attend, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(q, k, v), attend(q, k, v))
+    grads = [torch.autograd.grad(f(q, k, v).square().sum(), (q, k, v)) for f in (compiled, attend)]
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_torch_export_keeps_the_operator():
+    class Attend(torch.nn.Module):
+        def forward(self, q, k, v):
+            return block_sparse_attention(q, k, v, pattern=SPEC.build(num_blocks=8, num_heads=2))
+
+    inputs = tuple(x.detach() for x in tensors(500))
+    exported = torch.export.export(Attend(), inputs)
+    assert "native_attention" in exported.graph_module.code
+    torch.testing.assert_close(exported.module()(*inputs), Attend()(*inputs))
+
+
+def test_a_build_nobody_knows_is_named(use_build):
+    use_build("mmx")
+    q, k, v = tensors(64)
+    with pytest.raises(BackendUnavailable, match=r"BIGBIRD_NATIVE_ISA must be one of avx512_bf16, .*, got 'mmx'"):
+        block_sparse_attention(q, k, v, pattern=SPEC.build(num_blocks=1, num_heads=2), backend="native")
+
+
+def test_without_a_library_auto_goes_on_and_the_reason_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(native_cpu, "_FOLDER", tmp_path)
+    native_cpu._library_or_reason.cache_clear()
+    try:
+        q, k, v = tensors(64)
+        pattern = SPEC.build(num_blocks=1, num_heads=2)
+        assert torch.equal(
+            block_sparse_attention(q, k, v, pattern=pattern),
+            block_sparse_attention(q, k, v, pattern=pattern, backend="gathered"),
+        )
+        with pytest.raises(BackendUnavailable, match=r"its library is not built; install a C\+\+ compiler"):
+            block_sparse_attention(q, k, v, pattern=pattern, backend="native")
+    finally:
+        monkeypatch.undo()
+        native_cpu._library_or_reason.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"dtype": torch.float64}, r"it computes in float32 and bfloat16, got torch.float64"),
+        ({"device": "meta"}, r"it computes on the CPU, the tensors are on meta"),
+    ],
+)
+def test_what_it_cannot_serve_is_said(change, reason):
+    pattern = SPEC.build(num_blocks=1, num_heads=1).to(change.get("device", "cpu"))
+    q = torch.zeros(1, 1, 64, 8, **change)
+    with pytest.raises(BackendUnavailable, match=reason):
+        block_sparse_attention(q, q, q, pattern=pattern, backend="native")
+
+
+def test_without_a_compiler_the_installation_goes_on(tmp_path):
+    """`hatch_build.py` asked for a compiler that is not there, on a copy of the sources."""
+    copy = tmp_path / "src/bigbird/attention/native"
+    copy.mkdir(parents=True)
+    (tmp_path / "hatch_build.py").write_text((ROOT / "hatch_build.py").read_text())
+    program = "import hatch_build; assert hatch_build.build_all('no-such-compiler') == []"
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    if "No module named 'hatchling'" in result.stderr:
+        pytest.skip("hatchling, which builds packages, is not installed")
+    assert result.returncode == 0, result.stderr
+    assert "no C++ compiler (g++ or clang++): bigbird goes on without its native attention kernels" in result.stderr
