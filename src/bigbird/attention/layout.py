@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from bigbird.attention.pattern import BlockPattern, pack_patterns
+from bigbird.attention.pattern import BlockPattern, lasting, pack_patterns
 from bigbird.attention.spec import PatternSpec
 from bigbird.errors import ShapeError
 
@@ -102,7 +102,7 @@ class DocumentLayout:
 
 @lru_cache(maxsize=64)
 def _on_device(make: Callable[[DocumentLayout], Tensor], layout: DocumentLayout, device: torch.device | str) -> Tensor:
-    with torch.inference_mode(mode=False):  # what is kept must also serve a later training step
+    with lasting():
         return make(layout).to(device)
 
 
@@ -131,7 +131,7 @@ def _patterns(_: DocumentLayout, _spec: PatternSpec, _num_heads: int, _device: t
 
 
 def _pattern(layout: DocumentLayout, spec: PatternSpec, num_heads: int, layer: int) -> BlockPattern:
-    with torch.inference_mode(mode=False):
+    with lasting():
         patterns = [spec.build(num_blocks=count, num_heads=num_heads, layer=layer) for count in layout.block_counts]
         if layout.num_empty_blocks:
             patterns.append(

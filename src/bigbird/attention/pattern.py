@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from bigbird.errors import ShapeError
 
@@ -205,6 +207,13 @@ def _agreeing(patterns: Sequence[BlockPattern]) -> BlockPattern:
                 f"and block_size {pattern.block_size} with {pattern.num_heads} heads"
             )
     return first
+
+
+@contextmanager
+def lasting() -> Iterator[None]:
+    """Tensors made inside are kept for later calls: ordinary ones, whoever traces or infers at the moment."""
+    with torch.inference_mode(mode=False), _disable_current_modes():
+        yield
 
 
 def _starts(lengths: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bigbird.attention.pattern import BlockPattern
+from bigbird.attention.pattern import BlockPattern, lasting
 
 MAX_WIDTH_TOKENS = 1024  # a longer row is read in pieces of this many keys, so that global rows need no extra memory
 
@@ -38,7 +38,7 @@ def steps_of(pattern: BlockPattern) -> tuple[Step, ...]:
     How a row is cut depends on that row alone, so a document is computed alike alone and packed with others.
     """
     if pattern not in _steps:
-        with torch.inference_mode(mode=False):  # what is kept must also serve a later training step
+        with lasting():
             _steps[pattern] = tuple(_steps_in_order(pattern))
     return _steps[pattern]
 

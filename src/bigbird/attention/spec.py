@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from bigbird.attention import random_blocks
-from bigbird.attention.pattern import BlockPattern
+from bigbird.attention.pattern import BlockPattern, lasting
 from bigbird.errors import ConfigError, ShapeError
 
 Graph = Literal["paper", "checkpoint", "transformers-train", "transformers-eval"]
@@ -62,7 +62,7 @@ class PatternSpec:
         for name, value, least in (("num_blocks", num_blocks, 1), ("num_heads", num_heads, 1), ("layer", layer, 0)):
             if value < least:
                 raise ShapeError(f"{name} must be at least {least}, got {value}")
-        with torch.inference_mode(mode=False):  # patterns are kept and must also serve a later training step
+        with lasting():
             return _build(self, num_blocks, num_blocks if num_key_blocks is None else num_key_blocks, num_heads, layer)
 
     def blocks_for(self, length: int) -> int:
