@@ -18,7 +18,7 @@ LEVELS = [
     {"checkpoint"},
     {"training", "predictor"},
     {"run"},
-    {"genomics"},
+    {"genomics", "bench"},
     {"recipes"},
     {"cli"},
 ]

@@ -20,7 +20,7 @@ from bigbird.errors import BackendUnavailable
 # Fastest first; each is a library of its own, asked whether this processor has what it needs.
 BUILDS = ("avx512_bf16", "avx512", "avx2", "generic")
 
-_ABI = 1  # BIGBIRD_ABI in native/problem.h
+_ABI = 2  # BIGBIRD_ABI in native/problem.h
 _FOLDER = Path(__file__).with_name("native")
 _ELEMENTS = {torch.float32: 0, torch.bfloat16: 1}
 
@@ -93,7 +93,7 @@ class _Problem(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("row_starts", "key_blocks", "key_counts", "key_mask")),
         ("scale", ctypes.c_float),
         *((name, _View) for name in ("q", "k", "v", "out")),
-        ("log_sums", ctypes.c_void_p),
+        ("softmax", ctypes.c_void_p),
         *((name, _View) for name in ("grad_out", "grad_q", "grad_k", "grad_v")),
     )
 
@@ -102,28 +102,28 @@ _LISTS = "Tensor row_starts, Tensor key_blocks, Tensor key_counts, Tensor? key_m
 torch.library.define("bigbird::native_attention", f"(Tensor q, Tensor k, Tensor v, {_LISTS}) -> (Tensor, Tensor)")
 torch.library.define(
     "bigbird::native_attention_backward",
-    f"(Tensor grad_out, Tensor q, Tensor k, Tensor v, Tensor out, Tensor log_sums, {_LISTS}) "
+    f"(Tensor grad_out, Tensor q, Tensor k, Tensor v, Tensor out, Tensor softmax, {_LISTS}) "
     f"-> (Tensor, Tensor, Tensor)",
 )
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, *lists: Any) -> tuple[Tensor, Tensor]:
-    out, log_sums = _forward_results(q, k, v, *lists)
-    _call("bigbird_forward", {"q": q, "k": k, "v": v, "out": out}, log_sums, *lists)
-    return out, log_sums
+    out, softmax = _forward_results(q, k, v, *lists)
+    _call("bigbird_forward", {"q": q, "k": k, "v": v, "out": out}, softmax, *lists)
+    return out, softmax
 
 
 def _forward_results(q: Tensor, _k: Tensor, _v: Tensor, *_lists: Any) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(q), q.new_empty(q.shape[:3], dtype=torch.float32)
+    return torch.empty_like(q), q.new_empty((*q.shape[:3], 2), dtype=torch.float32)
 
 
 def _backward(
-    grad_out: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, log_sums: Tensor, *lists: Any
+    grad_out: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, softmax: Tensor, *lists: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     gradients = _backward_results(grad_out, q, k, v)
     views = {"q": q, "k": k, "v": v, "out": out, "grad_out": grad_out}
     views |= dict(zip(("grad_q", "grad_k", "grad_v"), gradients, strict=True))
-    _call("bigbird_backward", views, log_sums, *lists)
+    _call("bigbird_backward", views, softmax, *lists)
     return gradients
 
 
@@ -139,7 +139,7 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, 
     ctx.mark_non_differentiable(output[1])
 
 
-def _differentiate(ctx: Any, grad_out: Tensor, _grad_log_sums: Tensor) -> tuple[Tensor | None, ...]:
+def _differentiate(ctx: Any, grad_out: Tensor, _grad_softmax: Tensor) -> tuple[Tensor | None, ...]:
     gradients = torch.ops.bigbird.native_attention_backward(grad_out, *ctx.saved_tensors, ctx.block_size, ctx.scale)
     return *gradients, None, None, None, None, None, None
 
@@ -154,7 +154,7 @@ torch.library.register_autograd("bigbird::native_attention", _differentiate, set
 def _call(
     function: str,
     views: dict[str, Tensor],
-    log_sums: Tensor,
+    softmax: Tensor,
     row_starts: Tensor,
     key_blocks: Tensor,
     key_counts: Tensor,
@@ -185,7 +185,7 @@ def _call(
         key_counts=lists[2].data_ptr(),
         key_mask=None if mask is None else mask.data_ptr(),
         scale=scale,
-        log_sums=log_sums.data_ptr(),
+        softmax=softmax.data_ptr(),
         **{name: _View(x.data_ptr(), *x.stride()[:3]) for name, x in views.items()},
     )
     if getattr(library, function)(ctypes.byref(problem)):

@@ -105,7 +105,7 @@ public:
     BackwardWorker(const Problem& problem, int64_t batch, int64_t head, Buffer& buffer)
         : problem_(problem), layout_(problem), batch_(batch), head_(head), head_dim_(problem.head_dim) {
         const int64_t rows = MAX_QUERIES * padded(head_dim_), scores = MAX_KEYS * MAX_QUERIES;
-        float* memory = buffer.floats(8 * rows + 4 * scores + 2 * MAX_QUERIES);
+        float* memory = buffer.floats(8 * rows + 4 * scores + 3 * MAX_QUERIES);
         auto operands = [&](int64_t count) { return reinterpret_cast<Operand*>(std::exchange(memory, memory + count)); };
         auto floats = [&](int64_t count) { return std::exchange(memory, memory + count); };
         queries_across_ = operands(rows), queries_along_ = operands(rows);
@@ -114,7 +114,7 @@ public:
         key_scratch_ = floats(rows), value_scratch_ = floats(rows);
         weights_ = floats(scores), products_ = floats(scores);
         rounded_weights_ = operands(scores), rounded_products_ = operands(scores);
-        log_sums_ = floats(MAX_QUERIES), deltas_ = floats(MAX_QUERIES);
+        tops_ = floats(MAX_QUERIES), inverse_sums_ = floats(MAX_QUERIES), deltas_ = floats(MAX_QUERIES);
     }
 
     void run(const Unit& unit, int64_t list_row, float* slots, float* parts) {
@@ -144,11 +144,12 @@ private:
         pack_across<Kind>(problem_, problem_.grad_out, batch_, head_, queries, gradients_across_, spare_);
         pack_along<Kind>(problem_, problem_.q, batch_, head_, queries, queries_along_);
         pack_along<Kind>(problem_, problem_.grad_out, batch_, head_, queries, gradients_along_);
-        const float* saved = problem_.log_sums + (batch_ * problem_.heads + head_) * problem_.query_length + queries.first;
+        const float* kept =
+            problem_.softmax + 2 * ((batch_ * problem_.heads + head_) * problem_.query_length + queries.first);
         for (int lane = 0; lane < queries.lanes(); ++lane) {
             const bool is_query = lane < queries.size;
-            // A lane without a query, or one that sees nothing, weighs nothing.
-            log_sums_[lane] = is_query && saved[lane] != -INFINITY ? saved[lane] : INFINITY;
+            tops_[lane] = is_query ? kept[2 * lane] : INFINITY;  // a lane without a query weighs nothing
+            inverse_sums_[lane] = is_query ? kept[2 * lane + 1] : 0.0f;
             deltas_[lane] = is_query ? delta(queries.first + lane) : 0.0f;
         }
         std::fill(query_gradients_, query_gradients_ + head_dim_ * queries.lanes(), 0.0f);
@@ -191,8 +192,8 @@ private:
             multiply<Arithmetic, Order::ROWS>(keys.size, features, queries.width, v.features, gradients_across_, lanes,
                                               product_rows, false);
             in_panels(queries.width, [&](int lane, auto width) {
-                differentiate_panel<width>(weights_ + lane, products_ + lane, lanes, keys.size, problem_.scale * LOG2_E,
-                                           keys.log_counts, log_sums_ + lane, deltas_ + lane);
+                differentiate<width>(weights_ + lane, products_ + lane, lanes, keys.size, problem_.scale * LOG2_E,
+                                     keys.log_counts, tops_ + lane, inverse_sums_ + lane, deltas_ + lane);
             });
             const Operand* product_members = round_operands(keys.size, lanes, weight_operands, product_operands);
             multiply<Arithmetic, Order::ROWS>(keys.size, queries_depth, feature_width, weight_operands, gradients_along_,
@@ -246,7 +247,8 @@ private:
     const SlotLayout layout_;
     const int64_t batch_, head_, head_dim_;
     Operand *queries_across_, *queries_along_, *gradients_across_, *gradients_along_, *rounded_weights_, *rounded_products_;
-    float *query_gradients_, *spare_, *key_scratch_, *value_scratch_, *weights_, *products_, *log_sums_, *deltas_;
+    float *query_gradients_, *spare_, *key_scratch_, *value_scratch_, *weights_, *products_, *tops_, *inverse_sums_,
+        *deltas_;
 };
 
 // Sum of some scratch rows, in order, times a factor, as a row of the result; zeros for none.

@@ -60,7 +60,7 @@ public:
             v.set(keys.v, keys.size, head_dim_, true, value_scratch_);
             multiply<Arithmetic, Order::ROWS>(keys.size, head_dim_ / PER, queries.width, k.features, queries_, lanes,
                                               score_rows, false);
-            weigh(keys.size, queries.width, keys.log_counts);
+            take_in(keys.size, queries.width, keys.log_counts);
             const Operand* weights = reinterpret_cast<const Operand*>(scores_);
             if constexpr (HAS_PAIRS<Kind>) {
                 round_pairs(scores_, keys.size, lanes, pairs_);
@@ -105,7 +105,7 @@ public:
         }
     }
 
-    // Divides by the sums and writes the rows and the logarithms of their sums.
+    // Divides by the sums and writes the rows, and what the backward pass needs of the softmax.
     void finish(const ForwardItem& item, const QueryStep& queries) {
         const int lanes = queries.lanes();
         for (int lane = 0; lane < lanes; lane += LANES) {
@@ -131,21 +131,24 @@ public:
                 write_row(block + lane * stride, head_dim_, 1.0f,
                           row_of<typename Kind::Element>(problem_.out, item.batch, item.head, place));
                 const float sum = sum_[first + lane];
-                problem_.log_sums[(item.batch * problem_.heads + item.head) * problem_.query_length + place] =
-                    sum == 0.0f ? -INFINITY : top_[first + lane] + std::log2(sum);
+                float* kept = problem_.softmax +
+                              2 * ((item.batch * problem_.heads + item.head) * problem_.query_length + place);
+                kept[0] = sum == 0.0f ? INFINITY : top_[first + lane];  // what sees nothing weighs nothing
+                kept[1] = sum == 0.0f ? 0.0f : 1.0f / sum;
             }
         }
     }
 
 private:
     // Scores to weights; what was summed so far is scaled where a lane's maximum has grown.
-    void weigh(int num_keys, int width, const float* log_counts) {
+    void take_in(int num_keys, int width, const float* log_counts) {
         const int lanes = width * LANES;
+        const float factor = problem_.scale * LOG2_E;
         alignas(64) float before[MAX_QUERIES];
         for (int lane = 0; lane < lanes; lane += LANES) store(before + lane, load<Floats>(top_ + lane));
         in_panels(width, [&](int lane, auto panel_width) {
-            scale_panel<panel_width>(scores_ + lane, lanes, num_keys, problem_.scale * LOG2_E, log_counts, top_ + lane);
-            weigh_panel<panel_width>(scores_ + lane, lanes, num_keys, top_ + lane, more_ + lane);
+            find_tops<panel_width>(scores_ + lane, lanes, num_keys, factor, log_counts, top_ + lane);
+            weigh<panel_width>(scores_ + lane, lanes, num_keys, factor, log_counts, top_ + lane, more_ + lane);
         });
         bool has_grown = false;
         for (int lane = 0; lane < lanes; ++lane) has_grown |= before[lane] != top_[lane];

@@ -60,8 +60,7 @@ inline void multiply_tile(int first, int64_t depth, const typename Arithmetic::O
                           bool add) {
     Floats sums[ROWS][WIDTH];
     for (int m = 0; m < ROWS; ++m)
-        for (int n = 0; n < WIDTH; ++n)
-            sums[m][n] = add ? load<Floats>(c[first + m] + column + n * LANES) : Floats{};
+        for (int n = 0; n < WIDTH; ++n) sums[m][n] = Floats{};
     const typename Arithmetic::Operand* rows[ROWS];
     for (int m = 0; m < ROWS; ++m) rows[m] = ORDER == Order::ROWS ? a[first + m] : nullptr;
     for (int64_t k = 0; k < depth; ++k) {
@@ -73,7 +72,11 @@ inline void multiply_tile(int first, int64_t depth, const typename Arithmetic::O
         }
     }
     for (int m = 0; m < ROWS; ++m)
-        for (int n = 0; n < WIDTH; ++n) store(c[first + m] + column + n * LANES, sums[m][n]);
+        for (int n = 0; n < WIDTH; ++n) {
+            float* place = c[first + m] + column + n * LANES;
+            // Added at the end and not begun with: many short sums round less than one long one.
+            store(place, add ? load<Floats>(place) + sums[m][n] : sums[m][n]);
+        }
 }
 
 template <class Arithmetic, Order ORDER, int ROWS, int WIDTH>

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#define BIGBIRD_ABI 1
+#define BIGBIRD_ABI 2
 
 enum ElementType : int32_t { FLOAT32 = 0, BFLOAT16 = 1 };
 
@@ -27,7 +27,7 @@ struct Problem {
     const uint8_t* key_mask;  // [batch, key_length], 1 = real; null when every key is real
     float scale;
     TensorView q, k, v, out;
-    float* log_sums;  // [batch, heads, query_length], base 2, of the sum of the weights; -inf where nothing is seen
+    float* softmax;  // [batch, heads, query_length, 2]: the largest score, base 2, and 1 / the sum of the weights
     // Backward only.
     TensorView grad_out, grad_q, grad_k, grad_v;
 

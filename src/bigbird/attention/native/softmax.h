@@ -7,30 +7,30 @@ namespace {
 
 constexpr float NOTHING_YET = -3.0e38f;  // finite, so that a difference of two is never NaN
 
-// scores[key][lane] *= factor, + log_counts[key]; top[lane] becomes the largest seen.
+// top[lane] becomes the largest factor * score + log_count seen.
 template <int WIDTH>
-inline void scale_panel(float* scores, int64_t stride, int num_keys, float factor, const float* log_counts, float* top) {
+inline void find_tops(const float* scores, int64_t stride, int num_keys, float factor, const float* log_counts, float* top) {
     Floats tops[WIDTH];
     for (int n = 0; n < WIDTH; ++n) tops[n] = load<Floats>(top + n * LANES);
     for (int key = 0; key < num_keys; ++key)
         for (int n = 0; n < WIDTH; ++n) {
-            float* place = scores + key * stride + n * LANES;
-            const Floats score = load<Floats>(place) * all(factor) + all(log_counts[key]);
-            store(place, score);
-            tops[n] = larger(score, tops[n]);
+            const Floats score = load<Floats>(scores + key * stride + n * LANES);
+            tops[n] = larger(score * all(factor) + all(log_counts[key]), tops[n]);
         }
     for (int n = 0; n < WIDTH; ++n) store(top + n * LANES, tops[n]);
 }
 
-// scores[key][lane] -> weights 2^(score - top[lane]); sum[lane] gets their sum.
+// scores[key][lane] -> weights 2^(factor * score + log_count - top[lane]), rounded once before the exponential;
+// sum[lane] gets their sum.
 template <int WIDTH>
-inline void weigh_panel(float* scores, int64_t stride, int num_keys, const float* top, float* sum) {
+inline void weigh(float* scores, int64_t stride, int num_keys, float factor, const float* log_counts, const float* top,
+                  float* sum) {
     Floats tops[WIDTH], sums[WIDTH];
     for (int n = 0; n < WIDTH; ++n) tops[n] = load<Floats>(top + n * LANES), sums[n] = Floats{};
     for (int key = 0; key < num_keys; ++key)
         for (int n = 0; n < WIDTH; ++n) {
             float* place = scores + key * stride + n * LANES;
-            const Floats weight = exp2(load<Floats>(place) - tops[n]);
+            const Floats weight = exp2(load<Floats>(place) * all(factor) + (all(log_counts[key]) - tops[n]));
             store(place, weight);
             sums[n] += weight;
         }
@@ -38,17 +38,21 @@ inline void weigh_panel(float* scores, int64_t stride, int num_keys, const float
 }
 
 // Weights and their gradients, from raw scores and from the products of values with the output's gradient:
-// scores -> 2^(factor * score + log_count - log_sum), products -> weight * (product - delta)
+// scores -> 2^(factor * score + log_count - top) * inverse_sum, products -> weight * (product - delta)
 template <int WIDTH>
-inline void differentiate_panel(float* scores, float* products, int64_t stride, int num_keys, float factor,
-                                const float* log_counts, const float* log_sums, const float* deltas) {
-    Floats log_sum[WIDTH], delta[WIDTH];
-    for (int n = 0; n < WIDTH; ++n) log_sum[n] = load<Floats>(log_sums + n * LANES), delta[n] = load<Floats>(deltas + n * LANES);
+inline void differentiate(float* scores, float* products, int64_t stride, int num_keys, float factor,
+                          const float* log_counts, const float* tops, const float* inverse_sums, const float* deltas) {
+    Floats top[WIDTH], inverse_sum[WIDTH], delta[WIDTH];
+    for (int n = 0; n < WIDTH; ++n) {
+        top[n] = load<Floats>(tops + n * LANES);
+        inverse_sum[n] = load<Floats>(inverse_sums + n * LANES);
+        delta[n] = load<Floats>(deltas + n * LANES);
+    }
     for (int key = 0; key < num_keys; ++key)
         for (int n = 0; n < WIDTH; ++n) {
             float* score = scores + key * stride + n * LANES;
             float* product = products + key * stride + n * LANES;
-            const Floats weight = exp2(load<Floats>(score) * all(factor) + (all(log_counts[key]) - log_sum[n]));
+            const Floats weight = exp2(load<Floats>(score) * all(factor) + (all(log_counts[key]) - top[n])) * inverse_sum[n];
             store(score, weight);
             store(product, weight * (load<Floats>(product) - delta[n]));
         }

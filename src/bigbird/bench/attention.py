@@ -1,0 +1,206 @@
+"""`bigbird bench attention`: attention alone, ours and the others', over growing lengths."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bigbird.attention import PatternSpec, block_sparse_attention
+from bigbird.bench.contenders import CONTENDERS, Attend, Contender, Dtype, Shape, dense_operations, useful_operations
+from bigbird.bench.timing import Timing, in_turn, matmul_rate, seconds
+from bigbird.errors import ConfigError
+
+_CHECKED_LENGTH = 1024
+Pass = Literal["forward", "forward and backward"]
+PASSES: tuple[Pass, ...] = ("forward", "forward and backward")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionBench:
+    """What to measure.
+
+    lengths          in tokens
+    contenders       names, or the beginnings of names; () for everybody
+    rounds           measurements of each, taken in turn
+    seconds_limit    who needs longer for one call at one length takes no part in longer ones
+    memory           also measure how much memory a call needs, each in a process of its own
+    """
+
+    lengths: tuple[int, ...] = (1024, 2048, 4096, 8192, 16384)
+    dtype: Dtype = "float32"
+    num_heads: int = 12
+    head_dim: int = 64
+    spec: PatternSpec = field(default_factory=PatternSpec)
+    contenders: tuple[str, ...] = ()
+    rounds: int = 7
+    seconds_limit: float = 5.0
+    memory: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.lengths or min(self.lengths) < 1 or self.rounds < 1:
+            raise ConfigError(f"lengths and rounds must be at least 1, got {list(self.lengths)} and {self.rounds}")
+        for name in self.contenders:
+            if not any(known.startswith(name) for known in CONTENDERS):
+                raise ConfigError(f"contender {name!r} is unknown; there are {', '.join(CONTENDERS)}")
+
+    def chosen(self) -> list[Contender]:
+        """Those who are to take part."""
+        wanted = self.contenders or ("",)
+        return [c for name, c in CONTENDERS.items() if any(name.startswith(beginning) for beginning in wanted)]
+
+    def shape(self, length: int) -> Shape:
+        """One call."""
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return Shape(
+            length=length,
+            num_heads=self.num_heads,
+            head_dim=self.head_dim,
+            dtype=self.dtype,
+            device=device,
+            spec=self.spec,
+        )
+
+
+def run(config: AttentionBench, *, say: Callable[[str], None]) -> dict[str, object]:
+    """Check everybody, then time and weigh those who are right."""
+    able = dict(_checked(config, say))
+    results: list[dict[str, object]] = []
+    device = config.shape(1).device
+    limit = matmul_rate(getattr(torch, config.dtype), device)
+    still = {name: set(PASSES) for name in able}
+    for length in sorted(config.lengths):
+        shape = config.shape(length)
+        for kind in PASSES:
+            runs = dict(_runs({name: able[name] for name in able if kind in still[name]}, shape, kind, say))
+            for name, run_once in list(runs.items()):
+                if seconds(run_once) > config.seconds_limit:
+                    still[name].discard(kind)
+                    say(f"{length:,} tokens, {kind}: {name} needs over {config.seconds_limit:g} s, left out from here")
+                    del runs[name]
+            for name, timing in in_turn(runs, rounds=config.rounds).items() if runs else ():
+                results.append(_result(able[name], shape, kind, timing))
+                say(_line(results[-1]))
+        if config.memory and device == "cpu":
+            results += _weighed(able, still, shape, say)
+    return {
+        "machine_limit": {"operations_per_second": limit._asdict(), "what": "matrix product, 2048 x 2048"},
+        "results": results,
+    }
+
+
+def _checked(config: AttentionBench, say: Callable[[str], None]) -> Iterator[tuple[str, Contender]]:
+    """The contenders whose answers and gradients are right; ours must be."""
+    for contender in config.chosen():
+        try:
+            error, allowed = _worst_error(contender, replace(config.shape(_CHECKED_LENGTH), num_heads=2))
+        except (ImportError, RuntimeError, NotImplementedError) as reason:
+            say(f"{contender.name} takes no part: {str(reason).splitlines()[0]}")
+            continue
+        if error <= allowed:
+            say(f"{contender.name}: correct at {_CHECKED_LENGTH} tokens (error {error:.1e}, allowed {allowed:.1e})")
+            yield contender.name, contender
+        elif contender.name in ("native", "gathered"):
+            raise RuntimeError(
+                f"{contender.name} is wrong (error {error:.1e}, allowed {allowed:.1e}): nothing is timed"
+            )
+        else:
+            say(f"{contender.name} is not timed: error {error:.1e}, allowed {allowed:.1e}")
+
+
+def _worst_error(contender: Contender, shape: Shape) -> tuple[float, float]:
+    """Largest error of outputs and gradients against float64, and twice that of dense PyTorch in this precision."""
+    attend = contender.prepare(shape)
+    low = shape.tensors(requires_grad=contender.can_learn)
+    exact = [x.detach().double().requires_grad_(contender.can_learn) for x in low]
+    plain = [x.detach().clone().requires_grad_(contender.can_learn) for x in low]
+
+    def specification(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if contender.pattern is None:
+            return F.scaled_dot_product_attention(q, k, v)
+        return block_sparse_attention(q, k, v, pattern=contender.pattern(shape), backend="reference")
+
+    right = _outputs(specification, exact, contender.can_learn)
+    reference = _outputs(specification, plain, contender.can_learn)
+    ours = _outputs(attend, low, contender.can_learn)
+    errors = [
+        (float((value.double() - true).abs().max()), 2 * float((other.double() - true).abs().max()))
+        for value, other, true in zip(ours, reference, right, strict=True)
+    ]
+    floor = 4 * torch.finfo(low[0].dtype).eps
+    error, allowed = max(errors, key=lambda pair: pair[0] - pair[1])
+    return error, allowed + floor
+
+
+def _outputs(attend: Attend, qkv: Sequence[Tensor], can_learn: bool) -> list[Tensor]:
+    out = attend(*qkv)
+    if not can_learn:
+        return [out]
+    grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(out.device, out.dtype)
+    return [out.detach(), *torch.autograd.grad(out, list(qkv), grad)]
+
+
+def _runs(
+    able: Mapping[str, Contender], shape: Shape, kind: Pass, say: Callable[[str], None]
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    learns = kind != "forward"
+    qkv = shape.tensors(requires_grad=learns)
+    grad = torch.randn(qkv[0].shape, generator=torch.Generator().manual_seed(1)).to(qkv[0].device, qkv[0].dtype)
+    for name, contender in able.items():
+        if learns and not contender.can_learn:
+            continue
+        try:
+            yield name, _once(contender.prepare(shape), qkv, grad if learns else None)
+        except (ImportError, RuntimeError) as reason:
+            say(f"{shape.length:,} tokens: {name} takes no part: {str(reason).splitlines()[0]}")
+
+
+def _once(attend: Attend, qkv: Sequence[Tensor], grad: Tensor | None) -> Callable[[], object]:
+    if grad is None:
+        return lambda: attend(*qkv)
+    return lambda: torch.autograd.grad(attend(*qkv), list(qkv), grad)
+
+
+def _result(contender: Contender, shape: Shape, kind: Pass, timing: Timing) -> dict[str, object]:
+    useful = (
+        dense_operations(shape)
+        if contender.pattern is None
+        else useful_operations(contender.pattern(shape), shape.head_dim)
+    )
+    useful *= 1.0 if kind == "forward" else 3.5
+    return {
+        "contender": contender.name,
+        "length": shape.length,
+        "pass": kind,
+        "seconds": timing.seconds._asdict(),
+        "times_the_first": timing.times_the_first._asdict(),
+        "operations_per_second": float(f"{useful / timing.seconds.median:.4g}"),
+    }
+
+
+def _line(result: Mapping[str, Any]) -> str:
+    return (
+        f"{result['length']:>7,} tokens, {result['pass']}: {result['contender']:34} "
+        f"{1e3 * result['seconds']['median']:9.1f} ms  {result['times_the_first']['median']:7.2f} x the first  "
+        f"{result['operations_per_second'] / 1e9:7.0f} GFLOP/s"
+    )
+
+
+def _weighed(
+    able: Mapping[str, Contender], still: Mapping[str, set[Pass]], shape: Shape, say: Callable[[str], None]
+) -> Iterator[dict[str, object]]:
+    for name in able:
+        kind: Pass = "forward and backward" if able[name].can_learn else "forward"
+        if kind in still[name]:
+            command = [sys.executable, "-m", "bigbird.bench.memory", name, str(shape.length), shape.dtype]
+            found = subprocess.run(command, capture_output=True, text=True, check=False)
+            if found.returncode == 0:
+                peak = int(found.stdout.split()[-1])
+                say(f"{shape.length:>7,} tokens, {kind}: {name:34} {peak / 2**20:9.0f} MiB more at its peak")
+                yield {"contender": name, "length": shape.length, "pass": kind, "peak_bytes": peak}
