@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -182,6 +183,21 @@ def test_heads_give_one_answer_per_document_and_per_token():
             {"pattern": PatternSpec(window_blocks=0, global_blocks=0, random_blocks=0)},
             r"no window, global or random blocks, so no token would see any other",
         ),
+        ({"positions": "sinusoidal"}, r"positions must be one of learned, rotary, got 'sinusoidal'"),
+        ({"norm": "rms"}, r"norm must be one of post, pre, got 'rms'"),
+        ({"activation": "swish"}, r"activation must be one of gelu, gelu_tanh, relu, got 'swish'"),
+        ({"num_token_types": -3}, r"num_token_types must be at least 0, got -3"),
+        ({"layer_norm_eps": 0.0}, r"layer_norm_eps must be a finite number above 0, got 0.0"),
+        ({"layer_norm_eps": math.nan}, r"layer_norm_eps must be a finite number above 0, got nan"),
+        ({"rotary_base": 0.0}, r"rotary_base must be a finite number above 0, got 0.0"),
+        ({"rotary_base": math.inf}, r"rotary_base must be a finite number above 0, got inf"),
+        ({"dropout": math.nan}, r"dropout must be in \[0, 1\), got nan"),
+        ({"bases_per_token": 7}, r"bases_per_token must be 0 \(a table of tokens\) or from 8 to 20, got 7"),
+        ({"bases_per_token": 8}, r"8 bases_per_token make a vocab_size of 16777216, got 50"),
+        (
+            {"pattern": PatternSpec(block_size=4097)},
+            r"pattern.block_size must be at most 4096, got 4097: .* raise pattern.window_blocks",
+        ),
     ],
 )
 def test_a_config_that_makes_no_model_is_refused(change, message):
@@ -214,6 +230,11 @@ def test_a_config_that_makes_no_model_is_refused(change, message):
             r"the layout has block_size 8, the model 16",
         ),
         (
+            torch.zeros(16, dtype=torch.int64),
+            {"layout": DocumentLayout((3,), block_size=16), "key_mask": torch.ones(16, dtype=torch.bool)},
+            r"key_mask and layout were both given; .* Give key_mask for a padded batch, layout for packed documents",
+        ),
+        (
             torch.zeros(1, 3, dtype=torch.int64),
             {"token_types": torch.zeros(1, 3, dtype=torch.int64)},
             r"token_types were given to a model without token types",
@@ -228,3 +249,23 @@ def test_input_that_makes_no_sense_is_refused_with_the_cure(token_ids, arguments
 def test_a_language_model_wants_a_vocabulary():
     with pytest.raises(ConfigError, match=r"start\.tokenizer=bpe"):
         MaskedLanguageModel(dataclasses.replace(CONFIG, vocab_size=2**24, bases_per_token=8))
+
+
+def test_the_encoder_compiles_without_a_graph_break_and_exports():
+    ours = encoder(positions="rotary")
+    layout = DocumentLayout((300, 77), 16)
+    token_ids = torch.randint(0, ours.config.vocab_size, (layout.total_length,))
+    expected = ours(token_ids, layout=layout)
+
+    class Packed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = ours
+
+        def forward(self, token_ids):
+            return self.encoder(token_ids, layout=layout)
+
+    compiled = torch.compile(Packed(), fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(token_ids), expected)
+    exported = torch.export.export(Packed(), (token_ids,))
+    torch.testing.assert_close(exported.module()(token_ids), expected)

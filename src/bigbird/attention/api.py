@@ -93,10 +93,11 @@ def _check(q: Tensor, k: Tensor, v: Tensor, pattern: BlockPattern, key_mask: Ten
         )
     if not q.is_floating_point() or not q.dtype == k.dtype == v.dtype:
         raise ShapeError(f"q, k and v must share one floating type, got {q.dtype}, {k.dtype} and {v.dtype}")
-    if not q.device == k.device == v.device == pattern.device:
+    lists_on = pattern.key_blocks.device  # torch.compile does not see through the property
+    if not q.device == k.device == v.device == lists_on:
         raise ShapeError(
             f"q, k, v and the pattern must lie on one device, got {q.device}, {k.device}, {v.device} and "
-            f"{pattern.device}. Move the pattern with pattern.to(q.device)."
+            f"{lists_on}. Move the pattern with pattern.to(q.device)."
         )
     if q.shape[1] != pattern.num_heads:
         raise ShapeError(f"the pattern is for {pattern.num_heads} heads, q has {q.shape[1]}")

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from bigbird.attention.pattern import BlockPattern, lasting, pack_patterns
+from bigbird.attention.pattern import BlockPattern, lasting, opaque, pack_patterns
 from bigbird.attention.spec import PatternSpec
 from bigbird.errors import ShapeError
 
@@ -84,10 +84,7 @@ class DocumentLayout:
         self, spec: PatternSpec, *, num_heads: int, layer: int, device: torch.device | str = "cpu"
     ) -> BlockPattern:
         """Every document's own pattern, packed."""
-        patterns = _patterns(self, spec, num_heads, torch.device(device))
-        if layer not in patterns:
-            patterns[layer] = _pattern(self, spec, num_heads, layer).to(device)
-        return patterns[layer]
+        return _kept_pattern(self, spec, num_heads, layer, torch.device(device))
 
     def pack(self, tokens: Tensor, *, fill: float = 0) -> Tensor:
         """Lay real tokens, [sum of lengths, ...] document after document, into the row: [total_length, ...]."""
@@ -100,8 +97,23 @@ class DocumentLayout:
         return packed[self.places(packed.device)]
 
 
-@lru_cache(maxsize=64)
+@opaque
+def _kept_pattern(
+    layout: DocumentLayout, spec: PatternSpec, num_heads: int, layer: int, device: torch.device
+) -> BlockPattern:
+    patterns = _patterns(layout, spec, num_heads, device)
+    if layer not in patterns:
+        patterns[layer] = _pattern(layout, spec, num_heads, layer).to(device)
+    return patterns[layer]
+
+
+@opaque
 def _on_device(make: Callable[[DocumentLayout], Tensor], layout: DocumentLayout, device: torch.device | str) -> Tensor:
+    return _kept(make, layout, torch.device(device))
+
+
+@lru_cache(maxsize=64)
+def _kept(make: Callable[[DocumentLayout], Tensor], layout: DocumentLayout, device: torch.device) -> Tensor:
     with lasting():
         return make(layout).to(device)
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bigbird.attention.pattern import BlockPattern
+from bigbird.attention.pattern import BlockPattern, opaque
 from bigbird.errors import BackendUnavailable
 
 # Fastest first; each is a library of its own, asked whether this processor has what it needs.
@@ -47,7 +47,7 @@ def forward(q: Tensor, k: Tensor, v: Tensor, *, pattern: BlockPattern, key_mask:
     return out
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch.compile need not look inside
+@opaque
 def _reason() -> str:
     return _library_or_reason()[1]
 

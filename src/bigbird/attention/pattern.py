@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from bigbird.errors import ShapeError
+
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -207,6 +210,11 @@ def _agreeing(patterns: Sequence[BlockPattern]) -> BlockPattern:
                 f"and block_size {pattern.block_size} with {pattern.num_heads} heads"
             )
     return first
+
+
+def opaque(function: Function) -> Function:
+    """torch.compile calls the function and takes its result as it is, instead of looking inside."""
+    return cast(Function, torch.compiler.assume_constant_result(function))
 
 
 @contextmanager
