@@ -46,6 +46,14 @@ def test_a_count_of_two_weighs_a_block_twice():
             {"q": torch.zeros(1, 2, 25, 4)},
             r"query_length 25 fills 4 blocks of 8, but the pattern is for 3.*num_blocks=4",
         ),
+        (
+            dict.fromkeys("qkv", torch.zeros(0, 2, 20, 4)),
+            r"batch and head_dim must be at least 1, got q \[0, 2, 20, 4\]",
+        ),
+        (
+            dict.fromkeys("qkv", torch.zeros(1, 2, 20, 0)),
+            r"batch and head_dim must be at least 1, got q \[1, 2, 20, 0\]",
+        ),
         ({"q": torch.zeros(1, 2, 0, 4)}, r"query_length must be at least 1, got 0"),
         ({"key_mask": torch.ones(1, 20)}, r"key_mask must be bool .* = \[1, 20\] on cpu.*got torch.float32 \[1, 20\]"),
         ({"key_mask": torch.ones(1, 19, dtype=torch.bool)}, r"key_mask must be bool .*got torch.bool \[1, 19\]"),

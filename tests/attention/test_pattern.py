@@ -122,7 +122,8 @@ def test_packing_full_documents_keeps_the_lists_shared():
     [
         ({"block_size": 0}, r"block_size must be at least 1, got 0"),
         ({"window_blocks": -1}, r"window_blocks must be at least 0, got -1"),
-        ({"seed": -3}, r"seed must be at least 0, got -3"),
+        ({"seed": -3}, r"seed must be from 0 to 2147483647, got -3"),
+        ({"seed": 2**31}, r"seed must be from 0 to 2147483647, got 2147483648"),
         ({"graph": "papper"}, r"graph must be one of paper, checkpoint, .*got 'papper'"),
     ],
 )

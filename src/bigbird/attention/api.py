@@ -91,6 +91,8 @@ def _check(q: Tensor, k: Tensor, v: Tensor, pattern: BlockPattern, key_mask: Ten
             f"q must be [batch, heads, query_length, head_dim] and k, v [batch, heads, key_length, head_dim], "
             f"got q {list(q.shape)}, k {list(k.shape)}, v {list(v.shape)}"
         )
+    if q.shape[0] < 1 or q.shape[3] < 1:
+        raise ShapeError(f"batch and head_dim must be at least 1, got q {list(q.shape)}")
     if not q.is_floating_point() or not q.dtype == k.dtype == v.dtype:
         raise ShapeError(f"q, k and v must share one floating type, got {q.dtype}, {k.dtype} and {v.dtype}")
     lists_on = pattern.key_blocks.device  # torch.compile does not see through the property

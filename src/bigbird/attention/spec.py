@@ -17,6 +17,9 @@ from bigbird.errors import ConfigError, ShapeError
 Graph = Literal["paper", "checkpoint", "transformers-train", "transformers-eval"]
 
 
+_MAX_SEED = 2**31  # the layer's number is added, and the published tables take 32 bits
+
+
 @dataclass(frozen=True, kw_only=True)
 class PatternSpec:
     """Global, window and random blocks (Zaheer et al. 2020, section 2), and by which rule the random ones are drawn.
@@ -46,8 +49,8 @@ class PatternSpec:
         for name, least in {"block_size": 1, "window_blocks": 0, "global_blocks": 0, "random_blocks": 0}.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if self.seed < 0:
-            raise ConfigError(f"seed must be at least 0, got {self.seed}")
+        if not 0 <= self.seed < _MAX_SEED:
+            raise ConfigError(f"seed must be from 0 to {_MAX_SEED - 1}, got {self.seed}")
         if self.graph not in get_args(Graph):
             raise ConfigError(f"graph must be one of {', '.join(get_args(Graph))}, got {self.graph!r}")
 
