@@ -81,6 +81,19 @@ def test_a_name_that_is_no_model_is_refused(tmp_path):
             r"does not fit its config.json: encoder.layers.1.* which is unknown",
         ),
         (lambda c: c["encoder"].update(inner_size=64), r"inner.bias is \[32\], expected \[64\]"),
+        (lambda c: c.update(task=5), r"config.json: task must hold named values, got 5"),
+        (lambda c: c.update(task="abc"), r"config.json: task must hold named values, got 'abc'"),
+        (lambda c: c.update(task={"name": []}), r"config.json: task.name must be one of classification, .*, got \[\]"),
+        (lambda c: c["task"].update(labels=5), r"config.json: labels got 5"),
+        (lambda c: c.update(encoder=3), r"config.json: encoder must hold named values, got 3"),
+        (lambda c: c.update(notes=5), r"config.json: notes must hold named values, got 5"),
+        (
+            lambda c: c["encoder"].update(hidden_size=10**10),
+            r"config.json describes no possible model: Storage size calculation overflowed",
+        ),
+        (lambda c: c["encoder"].update(inner_size=10**30), r"config.json describes no possible model: "),
+        (lambda c: c["encoder"]["pattern"].update(block_size=10**12), r"block_size must be at most 4096, got 10{12}"),
+        (lambda c: c["encoder"].update(bases_per_token=10**9), r"bases_per_token must be 0 .* from 8 to 20, got 10{9}"),
         (
             lambda c: c["encoder"]["pattern"].update(block_sise=32),
             r"no setting 'block_sise'\. Did you mean 'block_size'\?",
@@ -89,14 +102,29 @@ def test_a_name_that_is_no_model_is_refused(tmp_path):
 )
 def test_a_config_that_does_not_fit_is_refused(folder, change, message):
     changed_config(folder, change)
-    with pytest.raises((CheckpointError, ConfigError), match=message):
+    with pytest.raises(CheckpointError, match=message) as caught:
         load_model(folder)
+    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, "\ufffe"])
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, "9" * 5_000, "\ufffe"], ids=lambda text: text[:5])
 def test_a_damaged_config_is_refused(folder, text):
     (folder / "config.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"config.json (cannot be read|must hold)"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, r"tokenizer.json is not a readable tokenizer file: maximum recursion depth exceeded"),
+        ('{"kind": "bigbird-kmers", "bases_per_token": "16"}', r"tokenizer.json: bases_per_token .* 8 to 20, got '16'"),
+    ],
+    ids=["deep", "text for a number"],
+)
+def test_a_damaged_tokenizer_file_is_refused_by_name(folder, text, message):
+    (folder / "tokenizer.json").write_text(text)
+    with pytest.raises(CheckpointError, match=message):
         load_model(folder)
 
 
@@ -115,6 +143,14 @@ def weights_with(folder, change):
             lambda w: w["pooler.bias"].fill_(np.nan),
             r"the tensor pooler.bias holds NaN or infinity; the file is damaged",
         ),
+        (
+            lambda w: w.update({name: tensor.long() for name, tensor in w.items()}),
+            r"the tensor \S+ is int64; weights must be float32, float64, bfloat16, float16",
+        ),
+        (
+            lambda w: w.update({"pooler.bias": w["pooler.bias"].double()}),
+            r"the tensor pooler.bias is float64, others are float32; all must be of one type",
+        ),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(folder, change, message):
@@ -131,3 +167,11 @@ def test_a_damaged_weights_file_is_refused_and_never_unpickled(folder, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(CheckpointError, match=r"model.safetensors cannot be read"):
         load_model(folder)
+
+
+@pytest.mark.parametrize("device", ["foo", "", "cuda:99", "meta", 5.0])
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(folder, device):
+    with pytest.raises(
+        ConfigError, match=rf"device '{device}' cannot be used here; this machine has cpu.* A GPU needs"
+    ):
+        load_model(folder, device=device)

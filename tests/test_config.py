@@ -1,5 +1,6 @@
 import json
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import pytest
 
@@ -19,6 +20,10 @@ class Inner:
             raise ConfigError(f"steps must be at least 1, got {self.steps}")
 
 
+class AnyKind(Protocol):
+    def open(self) -> int: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outer:
     name: str
@@ -26,7 +31,14 @@ class Outer:
     choice: Inner | str = field(default_factory=Inner)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    by: str = field(metadata=configs.fixed("Make another."))
+    kind: AnyKind
+
+
 DEFAULT = Outer(name="x")
+MADE = Made(by="us", kind=Inner())
 
 
 def test_a_config_survives_json():
@@ -44,10 +56,26 @@ def test_a_config_survives_json():
         ("choice=other", Outer(name="x", choice="other")),
         ("choice.steps=2", Outer(name="x", choice=Inner(steps=2))),
         ('inner={"steps": 2, "rate": 1}', Outer(name="x", inner=Inner(steps=2, rate=1.0))),
+        ("name=" + "[" * 100_000, Outer(name="[" * 100_000)),
+        ("name=" + "9" * 5_000, Outer(name="9" * 5_000)),
     ],
 )
 def test_a_setting_changes_one_value(setting, expected):
     assert configs.overridden(DEFAULT, [setting]) == expected
+
+
+def test_a_part_declared_as_a_protocol_keeps_its_kind():
+    assert configs.overridden(MADE, ["kind.steps=2"]) == Made(by="us", kind=Inner(steps=2))
+    with pytest.raises(ConfigError, match=r"--set: kind must hold named values, got 5"):
+        configs.overridden(MADE, ["kind=5"])
+    with pytest.raises(ConfigError, match=r"run.json: kind can only change what a recipe has chosen"):
+        configs.from_json(Made, {"by": "us", "kind": {"steps": 2}}, source="run.json")
+
+
+def test_a_fixed_value_may_be_repeated_but_not_changed():
+    assert configs.overridden(MADE, ["by=us"]) == MADE
+    with pytest.raises(ConfigError, match=r"--set: by is 'us' and cannot be made 'them'\. Make another\."):
+        configs.overridden(MADE, ["by=them"])
 
 
 def test_settings_that_only_fit_together_may_come_in_any_order():
@@ -77,10 +105,28 @@ def test_settings_that_only_fit_together_may_come_in_any_order():
         ("=5", r"--set needs name=value"),
         ("name.part=5", r"--set: name got \{'part': 5\}"),
     ],
+    ids=lambda value: value[:30],
 )
 def test_a_setting_that_makes_no_sense_is_refused_with_the_nearest_name(setting, message):
     with pytest.raises(ConfigError, match=message):
         configs.overridden(DEFAULT, [setting])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["choice=other", "choice.steps=2"],
+        ["choice.steps=2", "choice=other"],
+        ['inner={"steps": 2}', "inner.rate=1"],
+        ["inner.steps.part=1", "inner=5"],
+    ],
+)
+def test_a_setting_given_as_a_whole_and_in_part_is_refused_so_that_neither_is_lost(settings):
+    whole = min(settings, key=lambda setting: setting.count(".")).partition("=")[0]
+    with pytest.raises(
+        ConfigError, match=rf"--set: {whole} is set as a whole and also in part, by {whole}\..*only one"
+    ):
+        configs.overridden(DEFAULT, settings)
 
 
 def test_missing_and_unknown_names_in_a_file_are_refused():
@@ -95,6 +141,24 @@ def test_every_recipe_survives_json(name):
     run = recipe(name)
     assert run.recipe == name
     assert configs.changed(run, json.loads(json.dumps(configs.to_json(run))), source="f") == run
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("recipe=foo", r"recipe is 'genomics\.\w+' and cannot be made 'foo'\. Give `bigbird train` the other recipe"),
+        ("data=5", r"--set: data must hold named values, got 5"),
+        ("start.encoder.num_token_types=-3", r"num_token_types must be at least 0, got -3"),
+        ("training.betas=[1.5, 2]", r"training.betas must be two numbers, each in \[0, 1\), got \[1.5, 2"),
+        ("training.learning_rate=NaN", r"training.learning_rate must be a finite number above 0, got nan"),
+        ("training.seed=99999999999999999999999", r"training.seed must be from 0 to 2\*\*63 - 1, got 9999"),
+        ("start.vocab_size=0", r"start.vocab_size must be from 1 to 16777216, got 0"),
+    ],
+)
+def test_a_run_with_a_value_that_makes_no_sense_is_refused(name, setting, message):
+    with pytest.raises(ConfigError, match=message):
+        configs.overridden(recipe(name), [setting])
 
 
 def test_an_unknown_recipe_is_refused_with_the_nearest():

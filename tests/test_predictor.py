@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from bigbird.checkpoint import save_model
 from bigbird.data.records import Record
+from bigbird.errors import ConfigError
 from bigbird.predictor import Predictor
 from helpers import MOTIF_TASK, YES_NO, dna, loaded_model
 
@@ -52,3 +54,11 @@ def test_the_model_is_left_as_it_was():
 
 def test_no_records_give_no_predictions():
     assert list(Predictor(loaded_model(YES_NO)).predict([])) == []
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:99", ""])
+def test_a_device_that_is_not_there_is_refused(tmp_path, device):
+    save_model(tmp_path / "model", loaded_model(YES_NO))
+    with pytest.raises(ConfigError, match=f"device '{device}' cannot be used here; this machine has cpu"):
+        Predictor.load(tmp_path / "model", device=device)
+    assert Predictor.load(tmp_path / "model", device="cpu").loaded.task == YES_NO

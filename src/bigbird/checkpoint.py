@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,15 +16,17 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bigbird import config as configs
-from bigbird.errors import CheckpointError
+from bigbird.errors import CheckpointError, ConfigError
 from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks import TASKS, Task
 from bigbird.tokenizers import Tokenizer, load_tokenizer
+from bigbird.tokenizers.base import TOKENIZER_FILE
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 MODEL_CARD = "README.md"
 FORMAT = 1
+WEIGHT_TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 _PACKAGED = Path(__file__).parent / "pretrained"
 _TASK_NAMES: dict[type, str] = {task: name for name, task in TASKS.items()}
@@ -66,23 +69,19 @@ def save_model(folder: Path, loaded: LoadedModel) -> None:
 
 def load_model(name_or_folder: str | Path, *, device: torch.device | str = "cpu") -> LoadedModel:
     """Read a model folder, or a model that comes with the package by its name (see `packaged_models`)."""
+    chosen = _usable(device)
     folder = find_model(name_or_folder)
-    description = _read_config(folder / CONFIG_FILE)
-    task_values = dict(description["task"])
-    kind = TASKS.get(task_values.pop("name", None))
-    if kind is None:
-        raise CheckpointError(f"{folder / CONFIG_FILE}: task.name must be one of {', '.join(TASKS)}")
-    source = str(folder / CONFIG_FILE)
-    task: Task = configs.from_json(kind, task_values, source=source)
-    encoder = configs.from_json(EncoderConfig, description["encoder"], source=source)
-    tokenizer = load_tokenizer(folder)
+    source = folder / CONFIG_FILE
+    description = _read_config(source)
+    task, encoder = _described(description, source)
+    tokenizer = _read_tokenizer(folder)
     if tokenizer.vocab_size != encoder.vocab_size:
         raise CheckpointError(
             f"{folder}: the tokenizer knows {tokenizer.vocab_size} tokens, the model {encoder.vocab_size}; "
             f"they do not belong together"
         )
     model = _load_weights(folder / WEIGHTS_FILE, task, encoder)
-    return LoadedModel(model.to(device).eval(), encoder, task, tokenizer, description.get("notes", {}))
+    return LoadedModel(model.to(chosen).eval(), encoder, task, tokenizer, description.get("notes", {}))
 
 
 def find_model(name_or_folder: str | Path) -> Path:
@@ -103,10 +102,26 @@ def packaged_models() -> list[str]:
     return sorted(path.parent.name for path in _PACKAGED.glob(f"*/{CONFIG_FILE}"))
 
 
+def _usable(device: torch.device | str) -> torch.device:
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    count = torch.accelerator.device_count() if accelerator else 0
+    allowed = ["cpu"] if accelerator is None else ["cpu", *(f"{accelerator.type}:{index}" for index in range(count))]
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError):
+        chosen = None
+    if chosen is None or f"{chosen.type}:{chosen.index or 0}" not in ("cpu:0", *allowed):
+        raise ConfigError(
+            f"device {str(device)!r} cannot be used here; this machine has {', '.join(allowed)}. A GPU needs its "
+            f"driver and a build of PyTorch for it."
+        )
+    return chosen
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
     allowed = {"format", "bigbird_version", "task", "encoder", "notes"}
     if not isinstance(description, dict) or not {"format", "task", "encoder"} <= set(description) <= allowed:
@@ -115,7 +130,30 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} has format {description['format']!r}, this bigbird reads {FORMAT}. Install a newer bigbird."
         )
+    for name in ("task", "encoder", "notes"):
+        if not isinstance(description.get(name, {}), dict):
+            raise CheckpointError(f"{path}: {name} must hold named values, got {description[name]!r}")
     return description
+
+
+def _described(description: dict[str, Any], path: Path) -> tuple[Task, EncoderConfig]:
+    """The task and the encoder of a config.json; what is wrong with them is the folder's fault, no setting's."""
+    values = dict(description["task"])
+    name = values.pop("name", None)
+    if not isinstance(name, str) or name not in TASKS:
+        raise CheckpointError(f"{path}: task.name must be one of {', '.join(TASKS)}, got {name!r}")
+    try:
+        task: Task = configs.from_json(TASKS[name], values, source=str(path))
+        return task, configs.from_json(EncoderConfig, description["encoder"], source=str(path))
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from None
+
+
+def _read_tokenizer(folder: Path) -> Tokenizer:
+    try:
+        return load_tokenizer(folder)
+    except ConfigError as error:
+        raise CheckpointError(f"{folder / TOKENIZER_FILE}: {error}") from None
 
 
 def _load_weights(path: Path, task: Task, encoder: EncoderConfig) -> nn.Module:
@@ -125,17 +163,42 @@ def _load_weights(path: Path, task: Task, encoder: EncoderConfig) -> nn.Module:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
     if encoder.num_layers > len(weights):
         raise CheckpointError(f"{path} has {len(weights)} tensors, too few for {encoder.num_layers} layers")
-    with torch.device("meta"):
-        model = task.build_model(encoder)
+    model = _empty_model(path, task, encoder)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if given != expected:
         raise CheckpointError(f"{path} does not fit its {CONFIG_FILE}: {_first_difference(given, expected)}")
-    for name, tensor in weights.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"{path}: the tensor {name} holds NaN or infinity; the file is damaged")
+    _check_numbers(path, weights)
     model.load_state_dict(weights, assign=True)
     return model
+
+
+def _empty_model(path: Path, task: Task, encoder: EncoderConfig) -> nn.Module:
+    try:
+        with torch.device("meta"):  # shapes alone, no memory
+            return task.build_model(encoder)
+    except (ConfigError, RuntimeError, TypeError) as error:  # the last two: sizes that no tensor can have
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path.with_name(CONFIG_FILE)} describes no possible model: {reason}") from None
+
+
+def _check_numbers(path: Path, weights: dict[str, torch.Tensor]) -> None:
+    ((usual, _),) = Counter(tensor.dtype for tensor in weights.values()).most_common(1)
+    for name, tensor in weights.items():
+        if tensor.dtype not in WEIGHT_TYPES:
+            allowed = ", ".join(map(_spelled, WEIGHT_TYPES))
+            raise CheckpointError(f"{path}: the tensor {name} is {_spelled(tensor.dtype)}; weights must be {allowed}")
+        if tensor.dtype != usual:
+            raise CheckpointError(
+                f"{path}: the tensor {name} is {_spelled(tensor.dtype)}, others are {_spelled(usual)}; all must be of "
+                f"one type. Save the model again in one of them."
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{path}: the tensor {name} holds NaN or infinity; the file is damaged")
+
+
+def _spelled(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _first_difference(given: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]) -> str:

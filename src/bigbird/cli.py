@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from typer.core import TyperGroup
 
 from bigbird.errors import BigBirdError, InputError
 
@@ -24,16 +26,42 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+
+class _Commands(TyperGroup):
+    """All commands; they end as promised, where Typer by itself swallows Ctrl-C and a closed pipe."""
+
+    def invoke(self, ctx: Any) -> None:
+        """Run the chosen command; a user's mistake becomes one line and exit code 2, never a traceback."""
+        try:
+            super().invoke(ctx)
+            sys.stdout.flush()  # a closed pipe shows here at the latest, not when Python takes its leave
+        except BigBirdError as error:
+            _say(f"bigbird: {error}")
+            raise SystemExit(2 if isinstance(error, InputError | ImportError) else 1) from None
+        except BrokenPipeError:  # the reader of our output has had enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(0) from None
+        except OSError as error:
+            _say(f"bigbird: {error.filename or 'file'}: {error.strerror or error}")
+            raise SystemExit(2) from None
+        except KeyboardInterrupt:
+            _say("bigbird: stopped")
+            raise SystemExit(130) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="BigBird: sparse-attention transformers for long documents and genomes.",
 )
 
+# readable=False: that a path can be read is checked where it is read, and told in one line as all mistakes are.
 Model = Annotated[str, typer.Argument(help="A model folder, or the name of a model that comes with bigbird.")]
 GenomeFiles = Annotated[
-    list[Path] | None, typer.Option("--genome", help="FASTA file(s) that places refer to. May be given several times.")
+    list[Path] | None,
+    typer.Option("--genome", help="FASTA file(s) that places refer to. May be given several times.", readable=False),
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Change a setting: name.name=value. May be given several times.")
@@ -41,34 +69,23 @@ Settings = Annotated[
 
 
 def main() -> None:
-    """Run the command line; a user's mistake becomes one line and exit code 2, never a traceback."""
+    """Run the command line."""
     console = Console(stderr=True)
     logging.basicConfig(
         level=logging.WARNING,
         format="%(message)s",
         handlers=[RichHandler(console=console, show_time=False, show_path=False, markup=False)],
     )
-    try:
-        app()
-    except BigBirdError as error:
-        print(f"bigbird: {error}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(2 if isinstance(error, InputError | ImportError) else 1) from None
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):  # the reader of our output has gone, as `head` does
-            sys.stderr.close()
-            raise SystemExit(0) from None
-        print(f"bigbird: {error.filename or 'file'}: {error.strerror}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("bigbird: stopped", file=sys.stderr)  # noqa: T201
-        raise SystemExit(130) from None
+    app()
 
 
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe, or the run.json of an earlier run to repeat.")],
     *,
-    out: Annotated[Path | None, typer.Option(help="Folder for the run: model, metrics.jsonl, saved states.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the run: model, metrics.jsonl, saved states.", readable=False)
+    ] = None,
     settings: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest saved state in --out.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Print the run's settings and stop.")] = False,
@@ -77,6 +94,7 @@ def train(
     import json
 
     from bigbird import config as configs
+    from bigbird.data.files import check_new_folder
     from bigbird.run import train as carry_out
 
     run = configs.overridden(_run_config(recipe), settings or [])
@@ -85,6 +103,7 @@ def train(
         return
     if out is None:
         raise InputError("say where the run shall be written, with --out FOLDER (or look at it with --show)")
+    check_new_folder(out)
     carry_out(run, out, resume=resume)
     _say(f"the best model is in {out / 'model'}; use it with: bigbird predict {out / 'model'} FILE")
 
@@ -92,18 +111,18 @@ def train(
 @app.command()
 def evaluate(
     model: Model,
-    data: Annotated[Path, typer.Argument(help="Labelled records: .csv, .tsv or .jsonl.")],
+    data: Annotated[Path, typer.Argument(help="Labelled records: .csv, .tsv or .jsonl.", readable=False)],
     *,
     genome: GenomeFiles = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.", readable=False)] = None,
 ) -> None:
     """Score a model on labelled records, with 95 % intervals."""
-    import json
-
-    from bigbird.data.files import written_whole
+    from bigbird.data.files import check_new_file, json_text, written_whole
     from bigbird.data.records import read_records
     from bigbird.predictor import Predictor
 
+    if out is not None:
+        check_new_file(out)
     predictor = Predictor.load(model)
     records = read_records(data, genome=_genome(genome))
     answers = list(_watched(predictor.predict(records), len(records), "records"))
@@ -113,22 +132,28 @@ def evaluate(
     if out is not None:
         figures = {name: dict(score._asdict()) for name, score in scores.items()}
         with written_whole(out) as path:
-            path.write_text(json.dumps({"model": model, "data": str(data), "scores": figures}, indent=2) + "\n")
+            path.write_text(json_text({"model": model, "data": str(data), "scores": figures}))
 
 
 @app.command()
 def predict(
     model: Model,
-    data: Annotated[Path, typer.Argument(help="Records: .fa, .bed (with --genome), .csv, .tsv or .jsonl.")],
+    data: Annotated[
+        Path, typer.Argument(help="Records: .fa, .bed (with --genome), .csv, .tsv or .jsonl.", readable=False)
+    ],
     *,
     genome: GenomeFiles = None,
-    out: Annotated[Path | None, typer.Option(help="Write the table here instead of to the screen.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the table here instead of to the screen.", readable=False)
+    ] = None,
 ) -> None:
     """Predict labels of sequences; writes a table separated by tabs."""
-    from bigbird.data.files import written_whole
+    from bigbird.data.files import check_new_file, written_whole
     from bigbird.data.records import read_records
     from bigbird.predictor import Predictor
 
+    if out is not None:
+        check_new_file(out)
     predictor = Predictor.load(model)
     records = read_records(data, genome=_genome(genome))
     answers = _watched(predictor.predict(records), len(records), "records")
@@ -149,21 +174,25 @@ def scan(
         list[str] | None,
         typer.Option(help="contig or contig:start-end; may be given several times. All contigs if not."),
     ] = None,
-    annotation: Annotated[Path | None, typer.Option(help="GTF or GFF3 to compare the calls with.")] = None,
+    annotation: Annotated[
+        Path | None, typer.Option(help="GTF or GFF3 to compare the calls with.", readable=False)
+    ] = None,
     threshold: Annotated[float | None, typer.Option(help="Score from which a stretch is called.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for calls.bed, scores.bedgraph, pictures and report.html.")] = Path(
-        "scan"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder for calls.bed, scores.bedgraph, pictures and report.html.", readable=False)
+    ] = Path("scan"),
     settings: Settings = None,
 ) -> None:
     """Run a model along a genome and call what it finds, for a genome browser and for people."""
     from bigbird import config as configs
-    from bigbird.data.intervals import Interval, parse_region, read_annotation
+    from bigbird.data.files import check_new_folder
+    from bigbird.data.intervals import Interval, in_genome_order, parse_region, read_annotation
     from bigbird.genomics.report import in_words, write_scan
     from bigbird.genomics.scan import ScanConfig
     from bigbird.genomics.scan import scan as carry_out
     from bigbird.predictor import Predictor
 
+    check_new_folder(out)
     opened = _genome(genome)
     if opened is None:
         raise InputError("scan needs the genome to run along, with --genome FASTA")
@@ -173,7 +202,7 @@ def scan(
         config, [*(settings or []), *([f"threshold={threshold}"] if threshold is not None else [])]
     )
     contigs = opened.contigs
-    regions = [parse_region(text, contigs) for text in region or []]
+    regions = in_genome_order((parse_region(text, contigs) for text in region or []), contigs)
     regions = regions or [Interval(contig, 0, length) for contig, length in contigs.items()]
     features = read_annotation(annotation, contigs) if annotation else []
     tracks = [

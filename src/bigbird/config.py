@@ -9,10 +9,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 
 from bigbird.errors import ConfigError
 
 Config = TypeVar("Config")
+
+_CURE = "cure"  # metadata of a field that cannot be changed
 
 
 def to_json(config: object) -> dict[str, Any]:
@@ -37,26 +40,41 @@ def overridden(config: Config, settings: Iterable[str], *, source: str = "--set"
 
     All are applied at once, so that settings which only fit together may come in any order.
     """
-    values: dict[str, Any] = {}
+    given: dict[tuple[str, ...], Any] = {}
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or not path:
             raise ConfigError(f"{source} needs name=value, for example training.num_steps=500, got {setting!r}")
-        inner = values
-        *parents, name = path.split(".")
-        for parent in parents:
-            if not isinstance(inner.setdefault(parent, {}), dict):
-                inner[parent] = {}
-            inner = inner[parent]
-        inner[name] = _value(text)
-    return changed(config, values, source=source)
+        given[tuple(path.split("."))] = _value(text)
+    return changed(config, _nested(given, source), source=source)
+
+
+def fixed(cure: str) -> dict[str, str]:
+    """Metadata for a dataclass field that keeps the value it was made with; `cure` tells what to do instead."""
+    return {_CURE: cure}
 
 
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text
+
+
+def _nested(given: Mapping[tuple[str, ...], Any], source: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for path, value in given.items():
+        for whole in (path[:length] for length in range(1, len(path))):
+            if whole in given:
+                raise ConfigError(
+                    f"{source}: {'.'.join(whole)} is set as a whole and also in part, by {'.'.join(path)}; one of them "
+                    f"would be lost. Give only one."
+                )
+        inner = values
+        for parent in path[:-1]:
+            inner = inner.setdefault(parent, {})
+        inner[path[-1]] = value
+    return values
 
 
 def _build(kind: type[Config], default: Config | None, values: object, source: str, path: tuple[str, ...]) -> Config:
@@ -70,6 +88,11 @@ def _build(kind: type[Config], default: Config | None, values: object, source: s
         if name not in fields:
             raise _unknown(str(name), list(fields), source, path)
         arguments[name] = _field(hints[name], arguments.get(name), value, source, here)
+        cure = fields[name].metadata.get(_CURE)
+        if cure and default is not None and arguments[name] != getattr(default, name):
+            raise ConfigError(
+                f"{source}: {'.'.join(here)} is {getattr(default, name)!r} and cannot be made {value!r}. {cure}"
+            )
     missing = [name for name, field in fields.items() if name not in arguments and _is_required(field)]
     if missing:
         raise ConfigError(f"{source}: {'.'.join((*path, missing[0]))} is missing")
@@ -89,6 +112,10 @@ def _field(hint: Any, default: object, value: object, source: str, path: tuple[s
     except ValidationError as error:
         problem = error.errors()[0]
         raise ConfigError(f"{source}: {'.'.join(path)} got {value!r}: {problem['msg']}") from None
+    except PydanticUserError:  # a Protocol: nothing but the value it replaces tells which kind is wanted
+        if default is None:
+            raise ConfigError(f"{source}: {'.'.join(path)} can only change what a recipe has chosen") from None
+        return _build(type(default), default, value, source, path)
 
 
 def _unknown(name: str, fields: list[str], source: str, path: tuple[str, ...]) -> ConfigError:

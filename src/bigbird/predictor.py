@@ -29,8 +29,9 @@ class Predictor:
     @classmethod
     def load(cls, model: str | Path, *, device: torch.device | str | None = None) -> Predictor:
         """Load a model folder or a packaged model; `device` None takes the GPU if there is one, else the CPU."""
-        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(load_model(model, device=chosen))
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(load_model(model, device=device))
 
     def predict(self, records: Iterable[Record]) -> Iterator[Prediction]:
         """One prediction per record, in order; works through any number of them a few at a time."""

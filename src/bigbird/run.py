@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from rich.console import Console
@@ -13,17 +14,22 @@ from torch import nn
 
 from bigbird import config as configs
 from bigbird.checkpoint import LoadedModel, load_model
-from bigbird.data.files import written_whole
-from bigbird.data.sources import DataConfig, Datasets
-from bigbird.errors import ConfigError
+from bigbird.data.files import check_new_folder, written_whole
+from bigbird.data.records import Record
+from bigbird.data.sources import DataConfig, Datasets, FixedRecords, RecordSource
+from bigbird.errors import CheckpointError, ConfigError, DataError
 from bigbird.model.encoder import EncoderConfig
-from bigbird.tasks import AnyTask, MaskedLM
+from bigbird.tasks import AnyTask, Classification, MaskedLM, TokenClassification
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer
 from bigbird.training.reporting import Reporter
 from bigbird.training.state import has_state
 from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER, Trainer, TrainingConfig, seeded
 
 RUN_FILE = "run.json"
+MAY_CHANGE = ("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every")
+MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
+
+TokenizerKind = Literal["bpe", "single-base", "kmers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +42,18 @@ class Scratch:
     encoder          its vocab_size and bases_per_token are set to the tokenizer's
     """
 
-    tokenizer: Literal["bpe", "single-base", "kmers"] = "bpe"
+    tokenizer: TokenizerKind = "bpe"
     vocab_size: int = 4096
     bases_per_token: int = 16
     encoder: EncoderConfig
+
+    def __post_init__(self) -> None:
+        if self.tokenizer not in get_args(TokenizerKind):
+            raise ConfigError(
+                f"start.tokenizer must be one of {', '.join(get_args(TokenizerKind))}, got {self.tokenizer!r}"
+            )
+        if not 1 <= self.vocab_size <= MAX_VOCAB_SIZE:
+            raise ConfigError(f"start.vocab_size must be from 1 to {MAX_VOCAB_SIZE}, got {self.vocab_size}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +64,9 @@ class RunConfig:
     start   `Scratch`, or the name or folder of a model whose tokenizer and encoder are taken over
     """
 
-    recipe: str
+    recipe: str = field(
+        metadata=configs.fixed("Give `bigbird train` the other recipe's name, or a run.json made with it.")
+    )
     start: Scratch | str
     task: AnyTask
     data: DataConfig
@@ -59,41 +75,105 @@ class RunConfig:
 
 def train(config: RunConfig, folder: Path, *, resume: bool = False, console: Console | None = None) -> LoadedModel:
     """Carry out a run in `folder`; returns the best model, which also lies in `folder`/model."""
-    if not resume and (has_state(folder / STATE_FOLDER) or (folder / MODEL_FOLDER).exists()):
+    if resume:
+        _check_same_run(config, folder)
+    elif has_state(folder / STATE_FOLDER) or (folder / MODEL_FOLDER).exists():
         raise ConfigError(f"{folder} holds a run already; resume it with --resume, or choose another folder")
+    check_new_folder(folder)
     datasets = config.data.open()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     loaded = _starting_point(config, datasets, device)
-    folder.mkdir(parents=True, exist_ok=True)
-    with written_whole(folder / RUN_FILE) as path:
-        path.write_text(json.dumps(configs.to_json(config), indent=2) + "\n")
     trainer = Trainer(loaded, config.training, source=datasets.train, validation=datasets.validation, folder=folder)
     if resume:
         trainer.resume()
+    else:
+        trainer.begin()
+    with written_whole(folder / RUN_FILE) as path:
+        path.write_text(json.dumps(configs.to_json(config), indent=2) + "\n")
     with Reporter(
         folder, num_steps=config.training.num_steps, first_step=trainer.progress.step, console=console
     ) as reporter:
         return trainer.run(reporter)
 
 
+def _check_same_run(config: RunConfig, folder: Path) -> None:
+    """Raise unless `folder` holds a run that `config` goes on with."""
+    path = folder / RUN_FILE
+    try:
+        saved = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} holds no run to resume (no {RUN_FILE}); start without --resume") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read, so nothing tells what to resume: {error}") from None
+    if not isinstance(saved, dict):
+        raise CheckpointError(f"{path} holds {saved!r} instead of a run's settings, so nothing tells what to resume")
+    for name, before, now in _differences(saved, configs.to_json(config)):
+        if name not in MAY_CHANGE:
+            raise ConfigError(
+                f"{folder} was begun with {name} {before!r}, now it is {now!r}. A run is resumed with its own "
+                f"settings, those in {path}; only {', '.join(MAY_CHANGE)} may differ. Or begin a new run in another "
+                f"folder."
+            )
+
+
+def _differences(before: object, now: object, name: str = "") -> Iterator[tuple[str, object, object]]:
+    """Settings whose values differ; those that only one side knows belong to another version of bigbird."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in before:
+            if key in now:
+                yield from _differences(before[key], now[key], f"{name}.{key}" if name else key)
+    elif before != now:
+        yield name, before, now
+
+
 def _starting_point(config: RunConfig, datasets: Datasets, device: torch.device) -> LoadedModel:
-    task = config.task
-    if not task.labels and not isinstance(task, MaskedLM):
-        task = replace(task, labels=datasets.labels)
+    task = config.task if isinstance(config.task, MaskedLM) else _with_labels(config.task, datasets)
     notes = {"recipe": config.recipe, "seed": config.training.seed}
     if isinstance(config.start, Scratch):
         tokenizer = _new_tokenizer(config.start, datasets)
         bases = tokenizer.bases_per_token if isinstance(tokenizer, KmerTokenizer) else 0
         encoder = replace(config.start.encoder, vocab_size=tokenizer.vocab_size, bases_per_token=bases)
+        _check_records(datasets.train, task, tokenizer)
         model = _new_model(task, encoder, config.training.seed)
         return LoadedModel(model.to(device), encoder, task, tokenizer, notes)
     base = load_model(config.start)
+    _check_records(datasets.train, task, base.tokenizer)
     model = _new_model(task, base.encoder, config.training.seed)
     is_same_head = (type(base.task), base.task.labels) == (type(task), task.labels)
     for name, tensor in base.model.state_dict().items():
         if is_same_head or name.startswith("encoder."):
             model.state_dict()[name].copy_(tensor)
     return LoadedModel(model.to(device), base.encoder, task, base.tokenizer, {**notes, "start": config.start})
+
+
+def _with_labels(task: Classification | TokenClassification, datasets: Datasets) -> AnyTask:
+    """The task with the labels of the training records, unless it names its own."""
+    column = "label" if isinstance(task, Classification) else "spans"
+    labels: set[str] = set(datasets.labels)
+    if isinstance(datasets.train, FixedRecords):
+        records = datasets.train.records
+        labels = {label for record in records for label in _labels_of(record, column)}
+    if not labels:
+        raise DataError(
+            f"the training records carry no label, so there is nothing to learn; data.train must be a table "
+            f"(.csv, .tsv, .jsonl) with the column {column!r}"
+        )
+    return task if task.labels else replace(task, labels=tuple(sorted(labels)))
+
+
+def _labels_of(record: Record, column: str) -> Iterator[str]:
+    yield from record.labels if column == "label" else (span.label for span in record.spans)
+
+
+def _check_records(source: RecordSource, task: AnyTask, tokenizer: Tokenizer) -> None:
+    """Encode a record of every kind there is, so that labels the task does not know are found before the first step."""
+    if not isinstance(source, FixedRecords):
+        return
+    kinds: dict[object, Record] = {}
+    for record in source.records:
+        kinds.setdefault((record.labels, frozenset(span.label for span in record.spans)), record)
+    for record in kinds.values():
+        task.encode(record, tokenizer, purpose="train")
 
 
 def _new_tokenizer(start: Scratch, datasets: Datasets) -> Tokenizer:

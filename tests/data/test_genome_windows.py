@@ -68,3 +68,18 @@ def test_what_is_not_set_is_named_with_an_example():
         ConfigError, match=r"data.genomes is not set; for example --set 'data.genomes=\[\"chr16.fa.gz\"\]'"
     ):
         GenomeData().open()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("window_bp", 0, "data.window_bp must be at least 1, got 0"),
+        ("num_records", 0, "data.num_records must be at least 1, got 0"),
+        ("num_validation", 0, "data.num_validation must be at least 1, got 0"),
+        ("seed", -1, r"data.seed must be from 0 to 2\*\*63 - 1, got -1"),
+        ("seed", 2**63, r"data.seed must be from 0 to 2\*\*63 - 1, got 9223372036854775808"),
+    ],
+)
+def test_settings_that_give_no_records_are_refused(name, value, message):
+    with pytest.raises(ConfigError, match=message):
+        GenomeData(**{name: value})

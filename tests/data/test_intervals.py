@@ -5,13 +5,14 @@ import pytest
 
 from bigbird.data.intervals import (
     Interval,
+    in_genome_order,
     parse_region,
     read_annotation,
     read_bed,
     start_sites,
     translate_names,
 )
-from bigbird.errors import DataError
+from bigbird.errors import ConfigError, DataError
 
 CONTIGS = {"chr1": 1000, "chr2": 500, "chrM": 100}
 
@@ -152,8 +153,36 @@ def test_regions_count_from_one_and_include_both_ends(text, expected):
         ("chr1:10-2000", r"<= 1000"),
         ("chrX", r"the genome has no contig chrX"),
         ("", r"is not of the form"),
+        ("chr1:,-,", r"region 'chr1:,-,' is not of the form contig or contig:start-end"),
+        (":1-5", r"region ':1-5' is not of the form"),
+        ("chr1:1-" + "9" * 5000, r"is not of the form"),
+        ("chr1:1-\u0665", r"is not of the form"),
     ],
 )
 def test_a_region_off_the_genome_is_refused(text, message):
     with pytest.raises(DataError, match=message):
         parse_region(text, CONTIGS)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("HLA-A*01:01", Interval("HLA-A*01:01", 0, 3000)),
+        ("HLA-A*01:01:5-10", Interval("HLA-A*01:01", 4, 10)),
+        ("c:1-2", Interval("c:1-2", 0, 7)),
+        ("c:1-2:3-4", Interval("c:1-2", 2, 4)),
+    ],
+)
+def test_a_contig_s_name_may_hold_a_colon(text, expected):
+    assert parse_region(text, {"HLA-A*01:01": 3000, "c": 50, "c:1-2": 7}) == expected
+
+
+def test_regions_are_put_in_the_order_of_the_genome():
+    regions = [Interval("b", 5, 9), Interval("a", 8, 9), Interval("a", 0, 8), Interval("b", 0, 5)]
+    assert in_genome_order(regions, ["b", "a"]) == [regions[3], regions[0], regions[2], regions[1]]
+
+
+def test_regions_that_share_bases_are_refused():
+    regions = [Interval("a", 1999, 3000), Interval("b", 0, 9), Interval("a", 0, 2000)]
+    with pytest.raises(ConfigError, match=r"the regions a:1-2,000 and a:2,000-3,000 share bases; give each base once"):
+        in_genome_order(regions, ["a", "b"])

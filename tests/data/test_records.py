@@ -1,10 +1,11 @@
+import csv
 import json
 
 import pytest
 
 from bigbird.data.genome import Genome
 from bigbird.data.intervals import Interval
-from bigbird.data.records import Record, Span, other_strand, read_records
+from bigbird.data.records import Record, Span, labels_of, other_strand, read_records, stranded_labels
 from bigbird.errors import DataError
 
 
@@ -74,6 +75,7 @@ def test_a_record_without_a_name_is_called_by_its_line(tmp_path):
         ("a.csv", "sequence,label\nACGT\n", r"a.csv:2: the header has 2 columns, this line 1"),
         ("a.csv", "sequence\n", r"a.csv holds no records"),
         ("a.csv", "sequence,label\n,x\n", r"a.csv:2: the sequence is empty"),
+        ("a.csv", 'name,sequence\n"a,ACGT\n', r"a.csv:2: a cell begins with a quote that does not end properly"),
         ("a.csv", "sequence\nACXT\n", r"a.csv:2: 'X' at position 3 is not a DNA letter"),
         ("a.jsonl", '{"sequence": "ACGT"\n', r"a.jsonl:1: not valid JSON"),
         ("a.jsonl", '["ACGT"]\n', r"a.jsonl:1: each line must be a JSON object"),
@@ -94,7 +96,7 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_line(tmp_path, name, tex
         ("chr1,0,11,+", r"chr1:0-11 strand \+ is no place on the genome"),
         ("chr1,4,4,+", r"is no place"),
         ("chr1,0,4,x", r"strand x is no place"),
-        ("chr2,0,4,+", r"chr2:0-4"),
+        ("chr2,0,4,+", r"a.csv: the genome has no contig chr2; it has chr1\. Is it the same assembly\?"),
         ("chr1,a,4,+", r"start and end must be whole numbers"),
     ],
 )
@@ -116,5 +118,59 @@ def test_the_other_strand_turns_everything_round():
     assert turned.on_other_strand() == record
 
 
-def test_only_a_sign_at_the_end_names_a_strand():
-    assert [other_strand(label) for label in ("a+", "a-", "a", "a+b", "")] == ["a-", "a+", "a", "a+b", ""]
+def test_only_a_sign_at_the_end_of_a_name_names_a_strand():
+    labels = ("a+", "a-", "a", "a+b", "", "+", "-", "++")
+    assert [other_strand(label) for label in labels] == ["a-", "a+", "a", "a+b", "", "+", "-", "+-"]
+
+
+def test_labels_name_a_strand_when_both_occur():
+    assert stranded_labels(["+", "-"]) == frozenset()
+    assert stranded_labels(["CD4+", "CD8+", "CD8-", "none"]) == {"CD8+", "CD8-"}
+
+
+def test_a_turned_record_keeps_labels_that_are_not_said_to_name_a_strand():
+    record = Record(sequence="ACG", labels=("x+", "y+"), spans=(Span(0, 1, "x+"), Span(0, 1, "y+")))
+    turned = record.on_other_strand(stranded={"x+", "x-"})
+    assert turned.labels == ("x-", "y+")
+    assert [span.label for span in turned.spans] == ["x-", "y+"]
+
+
+def test_labels_of_records_are_those_of_sequences_and_spans_in_order():
+    records = [Record(sequence="A", labels=("b",)), Record(sequence="A", spans=(Span(0, 1, "a"), Span(0, 1, "b")))]
+    assert labels_of(records) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("label", "labels"), [("a;", ("a",)), (" ", ()), (" ; ", ()), ("", ()), (";a; b", ("a", "b")), ("0", ("0",))]
+)
+def test_empty_labels_are_none(tmp_path, label, labels):
+    assert read_records(written(tmp_path, "a.csv", f"sequence,label\nAC,{label}\n"))[0].labels == labels
+    line = json.dumps({"sequence": "AC", "label": [part.strip() for part in label.split(";")]})
+    assert read_records(written(tmp_path, "a.jsonl", line))[0].labels == labels
+
+
+def test_a_table_with_a_byte_order_mark_is_read(tmp_path):
+    (record,) = read_records(written(tmp_path, "a.csv", "\ufeffsequence,label\nACGT,x\n"))
+    assert (record.sequence, record.labels) == ("ACGT", ("x",))
+
+
+def test_a_sequence_may_be_longer_than_python_s_limit_for_cells(tmp_path):
+    limit = csv.field_size_limit()
+    (record,) = read_records(written(tmp_path, "a.tsv", f"name\tsequence\na\t{'ACGTA' * 100_000}\n"))
+    assert len(record.sequence) == 500_000
+    assert csv.field_size_limit() == limit  # other users of the module keep theirs
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_contigs_in_tables_are_named_as_people_like_and_that_is_said_once(tmp_path, genome, caplog, name):
+    rows = [{"contig": "1", "start": start, "end": start + 2} for start in (0, 4)]
+    lines = ["contig,start,end", *(",".join(map(str, row.values())) for row in rows)]
+    text = "\n".join(lines if name == "a.csv" else map(json.dumps, rows))
+    records = read_records(written(tmp_path, name, text), genome=genome)
+    assert [record.interval for record in records] == [Interval("chr1", 0, 2), Interval("chr1", 4, 6)]
+    assert caplog.text.count("names contigs unlike the genome; read as: 1 -> chr1") == 1
+
+
+def test_a_row_with_a_sequence_may_name_any_contig(tmp_path, genome):
+    path = written(tmp_path, "a.csv", "contig,sequence\nelsewhere,ACG\n")
+    assert read_records(path, genome=genome)[0].sequence == "ACG"

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 import re
 import subprocess
@@ -240,7 +241,37 @@ MISTAKES = {
     "a folder that holds a run": (["train", "genomics.classification", "--out", "tokens/..", *SMALL_RUN], None),
     "an output that cannot be written": (
         ["predict", "tokens", "dev.csv", "--out", "genome.fa/table.tsv"],
-        r"(Not a directory|File exists)",
+        r"--out genome.fa/table.tsv cannot be written: genome.fa is a file, not a folder",
+    ),
+    "a folder to write a table into": (
+        ["predict", "tokens", "dev.csv", "--out", "windows"],
+        r"--out windows is a folder; name a file, new or to be replaced",
+    ),
+    "a folder to write figures into": (["evaluate", "windows", "dev.csv", "--out", "windows"], r"windows is a folder"),
+    "a file to write a scan into": (
+        ["scan", "tokens", "--genome", "genome.fa", "--out", "dev.csv"],
+        r"--out dev.csv is a file; name a folder, new or one to write into",
+    ),
+    "a file to write a run into": (
+        ["train", "genomics.classification", "--out", "dev.csv", *SMALL_RUN],
+        r"--out dev.csv is a file; name a folder, new or one to write into",
+    ),
+    "regions that share bases": (
+        ["scan", "tokens", "--genome", "genome.fa", "--region", "chr1:500-900", "--region", "1:1-500"],
+        r"the regions chr1:1-500 and chr1:500-900 share bases; give each base once",
+    ),
+    "a region of commas": (["scan", "tokens", "--genome", "genome.fa", "--region", "chr1:,-,"], r"is not of the form"),
+    "a negative distance of calls": (
+        ["scan", "tokens", "--genome", "genome.fa", "--set", "merge_bp=-1"],
+        r"merge_bp must be at least 0, got -1",
+    ),
+    "windows of no bases": (
+        ["train", "genomics.pretrain", "--out", "run", "--set", "data.window_bp=0"],
+        r"data.window_bp must be at least 1, got 0",
+    ),
+    "a seed of more than 64 bits": (
+        ["train", "genomics.promoter", "--out", "run", "--set", f"data.seed={2**64}"],
+        r"data.seed must be from 0 to 2\*\*63 - 1",
     ),
     "a threshold out of range": (
         ["scan", "tokens", "--genome", "genome.fa", "--threshold", "7"],
@@ -278,6 +309,96 @@ def test_a_mistake_is_one_line_and_exit_code_2_and_writes_nothing(bigbird, broke
     assert re.search(message, last), last
     assert "Traceback" not in out + said
     assert {path for path in broken.rglob("*") if path.suffix != ".fai"} == before
+
+
+@pytest.mark.parametrize("command", ["scan", "predict"])
+def test_where_the_answer_goes_is_checked_before_the_work(bigbird, files, monkeypatch, command):  # noqa: ARG001
+    def refuse(_):
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr("bigbird.predictor.Predictor.load", refuse)
+    arguments = {"scan": ["--genome", "genome.fa", "--out", "dev.csv"], "predict": ["dev.csv", "--out", "windows"]}
+    assert bigbird(command, "tokens", *arguments[command])[0] == 2
+
+
+def test_a_file_without_the_right_to_read_is_told_in_one_line(bigbird, files, monkeypatch):
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: "dev.csv" not in str(path) and allowed(path, mode))
+    opened = type(files).open
+
+    def refuse(path, *arguments, **options):
+        if path.name == "dev.csv":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(type(files), "open", refuse)
+    assert bigbird("predict", "tokens", "dev.csv") == (2, "", "bigbird: cannot read dev.csv: Permission denied\n")
+
+
+def test_a_fasta_that_cannot_be_indexed_is_scanned_without_words_of_the_c_library(files):
+    sequence = dna(1_000, 1)
+    (files / "ragged.fa").write_text(f">chr1\n{sequence[:60]}\n{sequence[60:65]}\n{sequence[65:]}\n")
+    done = in_process(["scan", "tokens", "--genome", "ragged.fa", "--out", "found"], files)
+    assert done.returncode == 0
+    assert "cannot be indexed" in done.stderr.replace("\n", " ")
+    assert "[E::" not in done.stderr
+
+
+PROGRAM = "import sys; from bigbird.cli import main; sys.argv = ['bigbird', *sys.argv[1:]]; main()"
+
+
+def in_process(arguments, folder, *, program=PROGRAM, **options):
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, cwd=folder, text=True, stderr=subprocess.PIPE, check=False, **options)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["predict", "windows", "one.csv"], id="found at the end"),
+        pytest.param(["predict", "windows", "many.csv"], id="found while writing"),
+    ],
+)
+def test_a_reader_of_our_output_may_leave(files, arguments):
+    for name, num_records in (("one", 1), ("many", 5_000)):
+        (files / f"{name}.csv").write_text("sequence\n" + "ACGT\n" * num_records)
+    there, here = os.pipe()
+    os.close(there)
+    done = in_process(arguments, files, stdout=here)
+    os.close(here)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_says_that_it_stopped(files):
+    program = (
+        "import signal; from bigbird.predictor import Predictor\n"
+        "Predictor.load = lambda model: signal.raise_signal(signal.SIGINT)\n" + PROGRAM
+    )
+    done = in_process(["predict", "tokens", "dev.csv"], files, program=program)
+    assert (done.returncode, done.stderr) == (130, "bigbird: stopped\n")
+
+
+def test_figures_that_are_not_known_are_null(bigbird, files):
+    rows = (files / "dev.csv").read_text().splitlines()
+    (files / "one.csv").write_text("\n".join([rows[0], *(row for row in rows[1:] if row.endswith(",yes"))]) + "\n")
+    code, _, said = bigbird("evaluate", "windows", "one.csv", "--out", "figures.json")
+    assert code == 0, said
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    scores = json.loads((files / "figures.json").read_text(), parse_constant=refuse)["scores"]
+    assert scores["auroc/yes"]["value"] is None
+
+
+def test_regions_are_scanned_in_the_order_of_the_genome(bigbird, files):
+    regions = ["--region", "chr2", "--region", "chr1:2001-3000", "--region", "chr1:1-1000"]
+    code, _, said = bigbird(
+        "scan", "windows", "--genome", "genome.fa", *regions, *settings("window_bp=200", "overlap_bp=100")
+    )
+    assert code == 0, said
+    summary = json.loads((files / "scan/summary.json").read_text())
+    assert summary["regions"] == ["chr1:1-1000", "chr1:2001-3000", "chr2:1-2000"]
 
 
 def test_a_second_run_in_one_folder_is_refused_and_loses_nothing(bigbird, files):

@@ -161,3 +161,20 @@ def test_validation_on_training_bases_is_refused(tmp_path, fasta):
 def test_what_is_not_set_is_named():
     with pytest.raises(ConfigError, match=r"data.sites is not set; for example --set 'data.sites=promoters.bed'"):
         PromoterData(genomes=("x",)).open()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("window_bp", 0, "data.window_bp must be at least 50, got 0"),
+        ("window_bp", 4_010, "data.window_bp must be a multiple of 50, got 4010"),
+        ("span_bp", -1, "data.span_bp must be at least 0, got -1"),
+        ("any_share", -0.1, "data.any_share must be at least 0, got -0.1"),
+        ("any_share", float("nan"), "data.any_share must be at least 0, got nan"),
+        ("any_share", float("inf"), "data.any_share must be at least 0, got inf"),
+        ("seed", -1, r"data.seed must be from 0 to 2\*\*63 - 1, got -1"),
+    ],
+)
+def test_settings_that_give_no_records_are_refused(name, value, message):
+    with pytest.raises(ConfigError, match=message):
+        PromoterData(**{name: value})

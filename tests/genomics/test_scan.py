@@ -190,6 +190,74 @@ def test_a_scan_s_folder_holds_everything_and_the_page_needs_nothing_else(tmp_pa
     assert "1 of 2 annotated gene starts" in page
 
 
+def on(track, contig):
+    return track._replace(region=dataclasses.replace(track.region, contig=contig))
+
+
+def test_several_regions_of_a_contig_have_a_picture_each_and_stand_in_order(tmp_path):
+    pytest.importorskip("matplotlib")
+    later, earlier = (track_of([score] * 10, [0.0] * 10, start=start) for score, start in ((0.9, 5_000), (0.8, 0)))
+    result = write_scan(tmp_path, [later, on(later, "a/b"), earlier, on(later, "a_b")], ScanConfig(), [], model="m")
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == [
+        "scan.a%2Fb.png",
+        "scan.a_b.png",
+        "scan.chr1.1-100.png",
+        "scan.chr1.5001-5100.png",
+    ]
+    places = [("chr1", 0), ("chr1", 5_000), ("a/b", 5_000), ("a_b", 5_000)]
+    assert [(call.interval.contig, call.interval.start) for call in result.found] == places
+    for name, skipped in (("calls.bed", 0), ("scores.bedgraph", 1)):
+        rows = [line.split("\t") for line in (tmp_path / name).read_text().splitlines()[skipped:]]
+        assert [(row[0], int(row[1])) for row in rows] == places
+    assert json.loads((tmp_path / "summary.json").read_text())["regions"][0] == "chr1:1-100"
+
+
+def test_regions_that_share_bases_are_not_written(tmp_path):
+    track = track_of([0.0] * 10, [0.0] * 10)
+    with pytest.raises(ConfigError, match=r"the regions chr1:1,001-1,100 and chr1:1,001-1,100 share bases"):
+        write_scan(tmp_path / "out", [track, track], ScanConfig(), [], model="m")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing", "words"),
+    [
+        ("gene", "transcript", "gene starts serve for both"),
+        ("transcript", "gene", "transcript starts serve for both"),
+    ],
+)
+def test_an_annotation_of_genes_or_transcripts_alone_serves_for_both_and_that_is_said(kind, missing, words):
+    track = track_of([0.0] * 10_000, [0.0] * 10_000, start=0)
+    features = [gene(place, kind=kind, biotype="") for place in (10_000, 20_000)]
+    agreement = compare([call_at(10_100), call_at(60_000)], features, track)
+    assert (agreement.recall, agreement.precision) == (0.5, 0.5)
+    assert agreement.chance == pytest.approx(2 * 1_001 / 100_000, rel=0.02)
+    said = in_words(added([agreement, agreement]))
+    assert f"of 4 annotated {kind} starts have a call" in said
+    assert f"of an annotated {kind} start (precision 0.50" in said
+    assert said.endswith(f"The annotation has no {missing} rows with a strand, so {words}")
+
+
+def test_what_cannot_be_known_is_called_unknown_and_is_null(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "draw_scan", lambda *_, **__: None)
+    monkeypatch.setattr(report, "_page", lambda *_: "")
+    elsewhere = dataclasses.replace(gene(10_000), interval=Interval("chr2", 0, 10, "+"))
+    result = write_scan(tmp_path, [track_of([0.0] * 10, [0.0] * 10)], ScanConfig(), [elsewhere], model="m")
+    assert "0 of 0 annotated gene starts have a call within 500 bp (recall unknown)" in in_words(result.agreement)
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    summary = json.loads((tmp_path / "summary.json").read_text(), parse_constant=refuse)
+    assert summary["agreement"]["recall"] is None
+
+
+def test_the_page_names_the_nearest_gene_when_there_are_no_transcripts(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "draw_scan", lambda path, *_, **__: path.touch())
+    write_scan(tmp_path, [track_of([0.9], [0.0])], ScanConfig(), [gene(1_105)], model="m")
+    assert "<td>gene1105 (+)</td><td>100</td>" in (tmp_path / "report.html").read_text()
+
+
 def test_without_matplotlib_a_scan_says_so_and_goes_on(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise MissingDependency("a picture needs matplotlib, which is not installed. Run: pip install 'bigbird[plot]'")
@@ -211,6 +279,7 @@ def test_without_matplotlib_a_scan_says_so_and_goes_on(tmp_path, monkeypatch):
         ({"overlap_bp": 10}, "overlap_bp 10"),
         ({"overlap_bp": 16_000}, "overlap_bp must be at least 0 and below window_bp, got 16000"),
         ({"threshold": 1.0}, "threshold must lie between 0 and 1, got 1.0"),
+        ({"merge_bp": -1}, "merge_bp must be at least 0, got -1"),
     ],
 )
 def test_settings_that_make_no_scan_are_refused(changes, message):

@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import json
+import math
 
 import pytest
 import torch
@@ -9,10 +10,11 @@ from rich.console import Console
 from bigbird.checkpoint import load_model
 from bigbird.data.sources import FixedRecords
 from bigbird.errors import CheckpointError, ConfigError, TrainingFailed
-from bigbird.training.evaluation import evaluate
+from bigbird.tasks import Estimate
+from bigbird.training.evaluation import evaluate, is_better
 from bigbird.training.optimizer import learning_rate_factor
 from bigbird.training.reporting import Reporter
-from bigbird.training.trainer import Trainer, TrainingConfig
+from bigbird.training.trainer import Trainer, TrainingConfig, _StepResult
 from helpers import MOTIF_TASK, YES_NO, encoder_config, loaded_model, motif_records
 
 CONFIG = TrainingConfig(
@@ -26,9 +28,9 @@ def few_resamples(monkeypatch):
     monkeypatch.setattr("bigbird.tasks.metrics.NUM_RESAMPLES", 10)
 
 
-def trainer(folder, config=CONFIG, task=YES_NO, source=SOURCE, **changes):
+def trainer(folder, config=CONFIG, task=YES_NO, source=SOURCE, validation=VALIDATION, **changes):
     loaded = loaded_model(task, **changes)
-    return Trainer(loaded, config, source=source, validation=VALIDATION, folder=folder)
+    return Trainer(loaded, config, source=source, validation=validation, folder=folder)
 
 
 def run(folder, config=CONFIG, *, resume=False, **arguments):
@@ -68,7 +70,7 @@ def test_a_run_can_be_repeated_bit_by_bit_and_leaves_the_global_generator_alone(
     assert torch.equal(torch.get_rng_state(), expected)
 
 
-@pytest.mark.parametrize("stop", [2, 5, 7])
+@pytest.mark.parametrize("stop", [1, 2, 5, 7])
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, stop, monkeypatch):
     run(tmp_path / "whole", dropout=0.2)
 
@@ -118,6 +120,26 @@ def test_early_stopping_waits_for_patience_evaluations(tmp_path):
     assert "stopped after step 3: no better accuracy since 0" in said
 
 
+def test_a_run_that_has_stopped_early_stops_at_once_when_resumed_and_goes_on_with_more_patience(tmp_path):
+    config = dataclasses.replace(CONFIG, num_steps=6, evaluate_every=1, patience=2, learning_rate=1e-12)
+    config = dataclasses.replace(config, watch="accuracy")
+    run(tmp_path, config)
+    _, made, said = run(tmp_path, config, resume=True)
+    assert made.progress.step == 2
+    assert len(losses(tmp_path)) == 2
+    assert "stopped after step 2: no better accuracy since 0" in said
+    _, made, _ = run(tmp_path, dataclasses.replace(config, patience=4), resume=True)
+    assert made.progress.step == 4
+
+
+def test_resuming_a_finished_run_says_that_nothing_is_left_to_do(tmp_path):
+    run(tmp_path)
+    best, made, said = run(tmp_path, resume=True)
+    assert "nothing is left to do: step 8 of 8 is done" in said
+    assert (made.progress.step, len(losses(tmp_path))) == (8, 8)
+    assert same_weights(best.model, load_model(tmp_path / "model").model)
+
+
 def test_bfloat16_keeps_weights_in_float32_and_learns(tmp_path):
     _, made, _ = run(tmp_path, dataclasses.replace(CONFIG, precision="bfloat16"))
     assert {parameter.dtype for parameter in made.loaded.model.parameters()} == {torch.float32}
@@ -126,22 +148,43 @@ def test_bfloat16_keeps_weights_in_float32_and_learns(tmp_path):
     assert losses(tmp_path) == pytest.approx(losses(tmp_path / "full"), rel=0.05)
 
 
-def test_a_step_without_a_finite_gradient_changes_nothing_and_three_in_a_row_stop_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(Trainer, "_evaluate", lambda *_: None)
+def test_a_step_without_a_finite_gradient_changes_nothing_and_three_in_a_row_stop_the_run(tmp_path):
     made = trainer(tmp_path)
+    made.begin()
     made.loaded.model.classifier.bias.data.fill_(float("inf"))
     before = {name: tensor.clone() for name, tensor in made.loaded.model.state_dict().items()}
     console = Console(file=io.StringIO(), width=200)
     with (
         Reporter(tmp_path, num_steps=8, first_step=0, console=console) as reporter,
         pytest.raises(
-            TrainingFailed, match="3 steps in a row gave no finite gradient; the weights are those of step 0"
+            TrainingFailed,
+            match=r"3 steps in a row gave no finite gradient; the weights are those of step 0, and \S+/state keeps",
         ),
     ):
         made.run(reporter)
     assert all(torch.equal(before[name], tensor) for name, tensor in made.loaded.model.state_dict().items())
     assert "step 1 skipped: loss nan" in console.file.getvalue()
     assert len(events(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("good_steps", [0, 3])
+def test_a_run_that_failed_keeps_the_weights_of_its_last_good_step(tmp_path, monkeypatch, good_steps):
+    kept = {}
+
+    def spoiled(self, batches):
+        if self.progress.step >= good_steps:
+            kept.update({name: tensor.clone() for name, tensor in self.loaded.model.state_dict().items()})
+            return _StepResult(math.nan, math.nan, 1)
+        return learn(self, batches)
+
+    learn = Trainer._learn
+    monkeypatch.setattr(Trainer, "_learn", spoiled)
+    with pytest.raises(TrainingFailed, match=f"the weights are those of step {good_steps}, and"):
+        run(tmp_path, dataclasses.replace(CONFIG, save_every=100))
+    resumed = trainer(tmp_path, seed=1)
+    resumed.resume()
+    assert resumed.progress.step == good_steps + 3
+    assert all(torch.equal(kept[name], tensor) for name, tensor in resumed.loaded.model.state_dict().items())
 
 
 def test_metrics_after_the_resumed_step_are_forgotten(tmp_path):
@@ -174,7 +217,44 @@ def test_a_state_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 def test_an_unknown_metric_to_watch_is_refused_before_the_first_step(tmp_path):
     with pytest.raises(ConfigError, match=r"training.watch must be one of loss, accuracy, .*got 'acuracy'"):
         run(tmp_path, dataclasses.replace(CONFIG, watch="acuracy"))
-    assert not events(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_watched_metric_without_a_value_is_refused_before_the_first_step(tmp_path):
+    one_class = [record for record in VALIDATION if record.labels == ("yes",)]
+    message = (
+        r"training.watch is 'auroc/yes', which is nan for these validation records, so no model could be the best\. "
+        r".*all records carry the same label.* or watch another metric: loss, accuracy, matthews"
+    )
+    with pytest.raises(ConfigError, match=message):
+        run(tmp_path, dataclasses.replace(CONFIG, watch="auroc/yes"), validation=one_class)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_value_that_is_not_finite_is_never_the_best(tmp_path, monkeypatch):
+    values = iter([3.0, math.nan, -math.inf, 2.0, math.nan])
+    monkeypatch.setattr(
+        "bigbird.training.trainer.evaluate", lambda *_: {"loss": Estimate(next(values), math.nan, math.nan)}
+    )
+    best, made, _ = run(tmp_path, dataclasses.replace(CONFIG, evaluate_every=2))
+    assert (made.progress.best, made.progress.best_step, made.progress.stale) == (2.0, 6, 1)
+    assert best.notes["step"] == 6
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "best", "expected"),
+    [
+        ("loss", 1.0, 2.0, True),
+        ("loss", 2.0, 2.0, False),
+        ("median_distance/motif", 1.0, 2.0, True),
+        ("accuracy", 0.5, 0.4, True),
+        ("auroc/yes", 0.4, 0.5, False),
+        ("accuracy", math.inf, 0.5, False),
+        ("loss", -math.inf, 0.5, False),
+    ],
+)
+def test_which_of_two_values_is_better_depends_on_the_metric(metric, value, best, expected):
+    assert is_better(value, best, metric=metric) is expected
 
 
 @pytest.mark.parametrize(
@@ -182,7 +262,21 @@ def test_an_unknown_metric_to_watch_is_refused_before_the_first_step(tmp_path):
     [
         ({"num_steps": 0}, "training.num_steps must be at least 1, got 0"),
         ({"batch_size": 6, "micro_batch_size": 4}, "training.batch_size 6 must be a multiple of micro_batch_size 4"),
-        ({"learning_rate": 0.0}, "training.learning_rate and training.clip_norm must be above 0"),
+        ({"learning_rate": 0.0}, "training.learning_rate must be a finite number above 0, got 0.0"),
+        ({"learning_rate": math.nan}, "training.learning_rate must be a finite number above 0, got nan"),
+        ({"learning_rate": math.inf}, "training.learning_rate must be a finite number above 0, got inf"),
+        ({"clip_norm": math.nan}, "training.clip_norm must be a finite number above 0, got nan"),
+        ({"patience": -1}, "training.patience must be at least 0, got -1"),
+        ({"warmup_steps": -4}, "training.warmup_steps must be at least 0, got -4"),
+        ({"weight_decay": -1.0}, "training.weight_decay must be a finite number, 0 or above, got -1.0"),
+        ({"weight_decay": math.nan}, "training.weight_decay must be a finite number, 0 or above, got nan"),
+        ({"betas": (1.5, 2.0)}, r"training.betas must be two numbers, each in \[0, 1\), got \[1.5, 2.0\]"),
+        ({"betas": (0.9, math.nan)}, r"training.betas must be two numbers, each in \[0, 1\), got \[0.9, nan\]"),
+        ({"betas": (0.9,)}, r"training.betas must be two numbers, each in \[0, 1\), got \[0.9\]"),
+        ({"seed": -1}, r"training.seed must be from 0 to 2\*\*63 - 1, got -1"),
+        ({"seed": 2**63}, r"training.seed must be from 0 to 2\*\*63 - 1, got 9223372036854775808"),
+        ({"schedule": "step"}, "training.schedule must be one of linear, cosine, constant, got 'step'"),
+        ({"precision": "bf16"}, "training.precision must be one of float32, bfloat16, got 'bf16'"),
     ],
 )
 def test_a_config_that_makes_no_run_is_refused(changes, message):

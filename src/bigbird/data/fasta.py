@@ -32,8 +32,8 @@ def read_fasta(path: Path, *, max_bases: int | None = None) -> Iterator[FastaRec
         num_bases += len(piece)
         if max_bases is not None and num_bases > max_bases:
             raise DataError(
-                f"{path} holds more than {max_bases:,} bases, too many to hold in memory. Compress it with bgzip (or "
-                f"not at all) and install the index reader: pip install 'bigbird[dna]'"
+                f"{path} holds more than {max_bases:,} bases, too many to hold in memory. Give it lines of one length, "
+                f"compress it with bgzip (or not at all) and install the index reader: pip install 'bigbird[dna]'"
             )
         if header != name:
             if name is not None:

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import gzip
+import json
+import math
+import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from bigbird.errors import DataError
+from bigbird.errors import DataError, InputError
 
-GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_MAGIC = b"\x1f\x8b"
+_BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")  # SAM specification, 4.1.2
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether a file is gzip, bgzip included."""
+    with path.open("rb") as file:
+        return _head(file).startswith(_GZIP_MAGIC)
+
+
+def is_bgzip(path: Path) -> bool:
+    """Whether a file is gzip in blocks that can be read singly, which a field "BC" in its header tells."""
+    with path.open("rb") as file:
+        return _begins_bgzip(_head(file))
 
 
 @contextmanager
@@ -19,9 +35,10 @@ def open_binary(path: Path) -> Iterator[IO[bytes]]:
     """Open a plain or gzip (bgzip too) file; a missing, damaged or cut-off one is a `DataError`."""
     try:
         with path.open("rb") as raw:
-            is_gzip = raw.read(2) == GZIP_MAGIC
-            raw.seek(0)
-            if is_gzip:
+            head = _head(raw)
+            if _begins_bgzip(head):
+                _check_bgzip_end(raw, path)
+            if head.startswith(_GZIP_MAGIC):
                 with gzip.open(raw, "rb") as unpacked:
                     yield unpacked  # type: ignore[misc]  # a GzipFile reads like any binary file
             else:
@@ -34,14 +51,32 @@ def open_binary(path: Path) -> Iterator[IO[bytes]]:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def _head(file: IO[bytes]) -> bytes:
+    head = file.read(18)
+    file.seek(0)
+    return head
+
+
+def _begins_bgzip(head: bytes) -> bool:
+    return len(head) == 18 and head.startswith(_GZIP_MAGIC) and bool(head[3] & 4) and head[12:14] == b"BC"
+
+
+def _check_bgzip_end(file: IO[bytes], path: Path) -> None:
+    """Cut between two blocks, a bgzip file would unpack without a fault; only its missing last block tells."""
+    file.seek(-min(len(_BGZIP_END), path.stat().st_size), os.SEEK_END)
+    if file.read() != _BGZIP_END:
+        raise DataError(f"{path} is cut off: the block that ends a bgzip file is missing. Copy or download it again.")
+    file.seek(0)
+
+
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file with their numbers, line ends of any kind taken off; plain or gzip."""
+    """The lines of a text file with their numbers, line ends and a byte-order mark taken off; plain or gzip."""
     with open_binary(path) as file:
         for number, line in enumerate(_universal_lines(file), start=1):
             if b"\0" in line:
                 raise DataError(f"{path}:{number}: this is a binary file, not text")
             try:
-                yield number, line.decode()
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 raise DataError(f"{path}:{number}: byte {error.start + 1} is not UTF-8 text") from error
 
@@ -49,6 +84,29 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 def _universal_lines(file: IO[bytes]) -> Iterator[bytes]:
     for line in file:
         yield from line.rstrip(b"\r\n").split(b"\r")  # old Macintosh files end lines with CR alone
+
+
+def check_new_file(path: Path, *, option: str = "--out") -> None:
+    """Raise, before any work is done, when `written_whole` could not write `path`."""
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "not an ordinary file"
+        raise InputError(f"{option} {path} is {kind}; name a file, new or to be replaced")
+    _check_room(path.parent, f"{option} {path}")
+
+
+def check_new_folder(path: Path, *, option: str = "--out") -> None:
+    """Raise, before any work is done, when no files could be written into the folder `path`."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{option} {path} is a file; name a folder, new or one to write into")
+    _check_room(path, f"{option} {path}")
+
+
+def _check_room(folder: Path, given: str) -> None:
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise InputError(f"{given} cannot be written: {there} is a file, not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{given} cannot be written: you may not write into the folder {there.absolute()}")
 
 
 @contextmanager
@@ -59,5 +117,22 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is None or Path(error.filename) != temporary:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # the name the caller knows
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def json_text(value: object) -> str:
+    """Indented JSON; what JSON has no number for, NaN and infinity, is null."""
+    return json.dumps(_without_nan(value), indent=2, allow_nan=False) + "\n"
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return [_without_nan(item) for item in value] if isinstance(value, list | tuple) else value

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple, Protocol
 
-from bigbird.data.fasta import check_fasta, read_fasta
-from bigbird.data.files import GZIP_MAGIC, open_binary
+from bigbird.data.fasta import read_fasta
+from bigbird.data.fasta_index import CannotBeIndexed, index_fault, open_indexed, silent_htslib
+from bigbird.data.files import is_bgzip, is_gzip, open_binary
 from bigbird.data.intervals import Interval
-from bigbird.errors import DataError, require
+from bigbird.errors import DataError
 from bigbird.tokenizers import clean_dna, reverse_complement
 
 log = logging.getLogger(__name__)
@@ -40,9 +40,9 @@ class _Reader(Protocol):
 
 
 class Genome:
-    """Random access to FASTA files: plain or bgzip through an index (needs pysam), anything else from memory.
+    """Random access to FASTA files: plain with even lines or bgzip through an index (needs pysam), others from memory.
 
-    The index is written beside a file the first time, after every letter has been checked.
+    The index is written beside a file the first time, after every letter has been checked; see `fasta_index`.
 
     contigs  length of each contig, in the files' order
     """
@@ -60,7 +60,7 @@ class Genome:
     @classmethod
     def open(cls, *paths: Path | str) -> Genome:
         """Open one or several FASTA files as one genome; raises `DataError` for anything that is not FASTA."""
-        return cls({str(path): _reader(Path(path)) for path in paths})
+        return cls(dict(_readers([Path(path) for path in paths])))
 
     def window(self, interval: Interval) -> Window:
         """The interval's bases, N where it reaches beyond the contig; reverse-complemented on strand "-"."""
@@ -78,10 +78,6 @@ class Genome:
         return Window(sequence, before + after, cleaned.num_ambiguous)
 
 
-def _reader(path: Path) -> _Reader:
-    return _IndexedReader(path) if _can_be_indexed(path) else _MemoryReader(path)
-
-
 class _MemoryReader:
     def __init__(self, path: Path) -> None:
         self._sequences = dict(read_fasta(path, max_bases=MAX_BASES_IN_MEMORY))
@@ -93,67 +89,43 @@ class _MemoryReader:
 
 class _IndexedReader:
     def __init__(self, path: Path) -> None:
-        pysam = require("pysam", extra="dna", purpose="an indexed genome")
-        index = _index_of(path)
-        if not index.exists():
-            log.warning("checking %s and writing its index %s", path, index.name)
-            check_fasta(path)
-            _write_index(path)
-        try:
-            self._file = pysam.FastaFile(str(path))
-        except (OSError, ValueError) as error:
-            raise _index_fault(path) from error
         self._path = path
+        self._file = open_indexed(path)
         self.contigs: Mapping[str, int] = dict(zip(self._file.references, self._file.lengths, strict=True))
 
     def fetch(self, contig: str, start: int, end: int) -> str:
         try:
-            sequence: str = self._file.fetch(contig, start, end)
+            with silent_htslib():
+                sequence: str = self._file.fetch(contig, start, end)
         except (OSError, ValueError) as error:
-            raise _index_fault(self._path) from error
+            raise index_fault(self._path) from error
         if len(sequence) != end - start:
-            raise _index_fault(self._path)
+            raise index_fault(self._path)
         return sequence
 
 
+def _readers(paths: Sequence[Path]) -> Iterator[tuple[str, _Reader]]:
+    indexable = [path for path in paths if _can_be_indexed(path)]
+    if indexable and importlib.util.find_spec("pysam") is None:
+        log.warning(
+            "pysam is not installed, so %s is read into memory; to have it read through an index, run: "
+            "pip install 'bigbird[dna]'",
+            ", ".join(map(str, indexable)),
+        )
+        indexable = []
+    for path in paths:
+        yield str(path), _indexed_if_even(path) if path in indexable else _MemoryReader(path)
+
+
 def _can_be_indexed(path: Path) -> bool:
-    """Plain FASTA with lines of one length, or bgzip (gzip in blocks, marked by a "BC" field), and pysam at hand."""
     with open_binary(path):
-        pass  # a missing or unreadable file is told here
-    with path.open("rb") as file:
-        head = file.read(18)
-    is_bgzip = head[:2] == GZIP_MAGIC and head[3:4] == b"\x04" and head[12:14] == b"BC"
-    if head[:2] == GZIP_MAGIC and not is_bgzip:
-        return False
-    return importlib.util.find_spec("pysam") is not None
+        pass  # a missing, unreadable or cut-off file is told here
+    return is_bgzip(path) or not is_gzip(path)
 
 
-def _index_of(path: Path) -> Path:
-    return path.with_name(path.name + ".fai")
-
-
-def _write_index(path: Path) -> None:
-    pysam = require("pysam", extra="dna", purpose="an indexed genome")
-    index, block_index = _index_of(path), path.with_name(path.name + ".gzi")
+def _indexed_if_even(path: Path) -> _Reader:
     try:
-        with TemporaryDirectory(dir=path.parent, prefix=".index-") as folder:
-            new_index, new_block_index = Path(folder, "fai"), Path(folder, "gzi")
-            pysam.faidx("--fai-idx", str(new_index), "--gzi-idx", str(new_block_index), str(path))
-            if new_block_index.exists():
-                new_block_index.replace(block_index)
-            new_index.replace(index)
-    except OSError as error:
-        raise DataError(
-            f"{path} has no index, and none can be written beside it ({error.strerror}). Copy the file to a folder you "
-            f"can write to, or have its owner run: samtools faidx {path}"
-        ) from error
-    except pysam.SamtoolsError as error:
-        raise DataError(
-            f"{path} cannot be indexed; most often its lines differ in length. Give it lines of one length, or "
-            f"compress it with plain gzip to have it read into memory."
-        ) from error
-
-
-def _index_fault(path: Path) -> DataError:
-    index = _index_of(path)
-    return DataError(f"the index {index} does not fit {path.name}. Delete it, and it is written anew.")
+        return _IndexedReader(path)
+    except CannotBeIndexed:
+        log.warning("%s cannot be indexed, most often as its lines differ in length, and is read into memory", path)
+        return _MemoryReader(path)

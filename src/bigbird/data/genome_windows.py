@@ -11,7 +11,7 @@ from bigbird import randomness
 from bigbird.data.genome import Genome
 from bigbird.data.intervals import Interval, Strand, parse_region
 from bigbird.data.records import Record, on_genome
-from bigbird.data.sources import Datasets
+from bigbird.data.sources import Datasets, check_least, check_seed
 from bigbird.errors import ConfigError, DataError
 
 _CORPUS_PIECE_BP = 500
@@ -81,6 +81,10 @@ class GenomeData:
     num_records: int = 10_000
     num_validation: int = 100
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_least(self, window_bp=1, num_records=1, num_validation=1)
+        check_seed(self.seed)
 
     def open(self) -> Datasets:
         """See `DataConfig`."""

@@ -6,11 +6,12 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from bigbird.data.files import read_lines
-from bigbird.errors import DataError
+from bigbird.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
@@ -58,18 +59,35 @@ class Feature:
 
 
 def parse_region(text: str, contigs: Mapping[str, int]) -> Interval:
-    """Read "chr22" or "chr22:1,000-2,000" (counted from 1, both ends included, as samtools does)."""
-    match = re.fullmatch(r"(?P<contig>[^:]+)(:(?P<start>[\d,]+)-(?P<end>[\d,]+))?", text)
-    if not match:
+    """Read "chr22" or "chr22:1,000-2,000" (counted from 1, both ends included, as samtools does).
+
+    A contig's name may hold ":" itself: what is a name as it stands is that contig, else the last ":" parts it.
+    """
+    if text in contigs:
+        return Interval(text, 0, contigs[text])
+    name, colon, places = text.rpartition(":")
+    if not colon and text:
+        contig = translate_names([text], contigs, source="the region")[text]
+        return Interval(contig, 0, contigs[contig])
+    match = re.fullmatch(r"([0-9][0-9,]{0,20})-([0-9][0-9,]{0,20})", places)
+    if not match or not name:
         raise DataError(f"region {text!r} is not of the form contig or contig:start-end, for example chr22:1-50000")
-    contig = translate_names([match["contig"]], contigs, source="the region")[match["contig"]]
+    contig = translate_names([name], contigs, source="the region")[name]
     length = contigs[contig]
-    if match["start"] is None:
-        return Interval(contig, 0, length)
-    start, end = (int(match[part].replace(",", "")) for part in ("start", "end"))
+    start, end = (int(place.replace(",", "")) for place in match.groups())
     if not 1 <= start <= end <= length:
         raise DataError(f"region {text!r} must satisfy 1 <= start <= end <= {length}, the length of {contig}")
     return Interval(contig, start - 1, end)
+
+
+def in_genome_order(regions: Iterable[Interval], contigs: Iterable[str]) -> list[Interval]:
+    """Regions by contig, in the order of `contigs`, and start; two that share bases are refused."""
+    rank = {contig: number for number, contig in enumerate(contigs)}
+    ordered = sorted(regions, key=lambda region: (rank[region.contig], region.start))
+    for one, other in pairwise(ordered):
+        if one.contig == other.contig and other.start < one.end:
+            raise ConfigError(f"the regions {one} and {other} share bases; give each base once")
+    return ordered
 
 
 def read_bed(path: Path, contigs: Mapping[str, int], *, missing: Missing = "error") -> list[Interval]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from bigbird.data.fasta import read_fasta
 from bigbird.data.files import read_lines
 from bigbird.data.genome import Genome
-from bigbird.data.intervals import Interval, read_bed
+from bigbird.data.intervals import Interval, read_bed, translate_names
 from bigbird.errors import DataError
 from bigbird.tokenizers import clean_dna, reverse_complement
 
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _FASTA_ENDINGS = (".fa", ".fasta", ".fna")
 _TABLE_ENDINGS = (".csv", ".tsv", ".jsonl")
+
+_Row = tuple[int, Mapping[str, object]]  # number of the line, cells by column
 
 
 class Span(NamedTuple):
@@ -50,21 +52,39 @@ class Record:
     interval: Interval | None = None
     draw: int = 0
 
-    def on_other_strand(self) -> Record:
-        """The same DNA read the other way. A label that ends in + or - names a strand and changes its sign."""
+    def on_other_strand(self, *, stranded: Collection[str] | None = None) -> Record:
+        """The same DNA read the other way; labels that name a strand change sides.
+
+        stranded  the labels that do, see `stranded_labels`; without it all that `other_strand` changes
+        """
         length = len(self.sequence)
+
+        def turned(label: str) -> str:
+            return other_strand(label) if stranded is None or label in stranded else label
+
         return replace(
             self,
             sequence=reverse_complement(self.sequence),
-            spans=tuple(Span(length - end, length - start, other_strand(label)) for start, end, label in self.spans),
+            spans=tuple(Span(length - end, length - start, turned(label)) for start, end, label in self.spans),
             ignored=tuple((length - end, length - start) for start, end in self.ignored),
-            labels=tuple(other_strand(label) for label in self.labels),
+            labels=tuple(turned(label) for label in self.labels),
         )
 
 
 def other_strand(label: str) -> str:
-    """promoter+ becomes promoter-; a label that names no strand stays."""
-    return label[:-1] + {"+": "-", "-": "+"}.get(label[-1:], label[-1:])
+    """promoter+ becomes promoter-; a label that names no strand stays, and so does a sign alone."""
+    return label[:-1] + {"+": "-", "-": "+"}.get(label[-1], label[-1]) if len(label) > 1 else label
+
+
+def stranded_labels(labels: Iterable[str]) -> frozenset[str]:
+    """Those of all labels that name a strand: their counterparts are among them. CD4+ without CD4- is just a name."""
+    known = frozenset(labels)
+    return frozenset(label for label in known if other_strand(label) != label and other_strand(label) in known)
+
+
+def labels_of(records: Iterable[Record]) -> tuple[str, ...]:
+    """All labels of records and their spans, in order of name."""
+    return tuple(sorted({label for record in records for label in (*record.labels, *(s.label for s in record.spans))}))
 
 
 def read_records(path: Path, *, genome: Genome | None = None) -> list[Record]:
@@ -96,7 +116,7 @@ def _parsed(path: Path, genome: Genome | None) -> Iterator[tuple[Record, int]]:
         for interval in read_bed(path, genome.contigs):
             yield on_genome(interval, genome), genome.window(interval).num_ambiguous
     elif ending in _TABLE_ENDINGS:
-        for number, row in _rows(path, ending):
+        for number, row in _on_contigs(list(_rows(path, ending)), genome, path):
             yield _from_row(row, genome, f"{path}:{number}")
     else:
         raise DataError(
@@ -111,7 +131,7 @@ def on_genome(interval: Interval, genome: Genome) -> Record:
     return Record(sequence=genome.window(interval).sequence, name=name, interval=interval)
 
 
-def _rows(path: Path, ending: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+def _rows(path: Path, ending: str) -> Iterator[_Row]:
     lines = ((number, line) for number, line in read_lines(path) if line.strip())
     if ending == ".jsonl":
         for number, line in lines:
@@ -119,13 +139,33 @@ def _rows(path: Path, ending: str) -> Iterator[tuple[int, Mapping[str, object]]]
         return
     header: list[str] | None = None
     for number, line in lines:
-        (cells,) = csv.reader([line], delimiter="," if ending == ".csv" else "\t")
+        cells = _cells(line, "," if ending == ".csv" else "\t", f"{path}:{number}")
         if header is None:
             header = [cell.strip() for cell in cells]
         elif len(cells) != len(header):
             raise DataError(f"{path}:{number}: the header has {len(header)} columns, this line {len(cells)}")
         else:
             yield number, dict(zip(header, cells, strict=True))
+
+
+def _cells(line: str, delimiter: str, source: str) -> list[str]:
+    usual = csv.field_size_limit(len(line) + 1)  # a sequence may well be longer than the usual 131,072 letters
+    try:
+        (cells,) = csv.reader([line], delimiter=delimiter, strict=True)
+    except csv.Error as error:
+        raise DataError(f"{source}: a cell begins with a quote that does not end properly ({error})") from None
+    finally:
+        csv.field_size_limit(usual)
+    return cells
+
+
+def _on_contigs(rows: Sequence[_Row], genome: Genome | None, path: Path) -> Iterator[_Row]:
+    """Rows with the genome's own contig names; what was translated is said once for the file."""
+    given = {str(row["contig"]) for _, row in rows if "contig" in row and "sequence" not in row}
+    names = translate_names(given, genome.contigs, source=str(path)) if genome is not None and given else {}
+    for number, row in rows:
+        contig = str(row.get("contig"))
+        yield number, {**row, "contig": names[contig]} if contig in names else row
 
 
 def _json_object(line: str, source: str) -> Mapping[str, object]:
@@ -165,7 +205,7 @@ def _interval(row: Mapping[str, object], genome: Genome, source: str) -> Interva
     except ValueError:
         raise DataError(f"{source}: start and end must be whole numbers") from None
     contig, strand = str(row["contig"]), str(row.get("strand") or ".")
-    if contig not in genome.contigs or not 0 <= start < end <= genome.contigs[contig] or strand not in ("+", "-", "."):
+    if not 0 <= start < end <= genome.contigs[contig] or strand not in ("+", "-", "."):
         raise DataError(
             f"{source}: {contig}:{start}-{end} strand {strand} is no place on the genome (counted from 0, 0 <= start < "
             f"end <= contig length, strand +, - or .)"
@@ -174,12 +214,13 @@ def _interval(row: Mapping[str, object], genome: Genome, source: str) -> Interva
 
 
 def _labels(value: object, source: str) -> tuple[str, ...]:
-    if value is None or value == "":
+    if value is None:
         return ()
-    if isinstance(value, list):
-        return tuple(str(item) for item in value)
     if isinstance(value, str | int):
-        return tuple(part.strip() for part in str(value).split(";"))
+        value = str(value).split(";")
+    if isinstance(value, list):
+        parts = (str(item).strip() for item in value)
+        return tuple(part for part in parts if part)
     raise DataError(f"{source}: label must be text, a whole number or a list of these, got {value!r}")
 
 

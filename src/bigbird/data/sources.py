@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bigbird import randomness
 from bigbird.data.genome import Genome
-from bigbird.data.records import Record, read_records
+from bigbird.data.records import Record, labels_of, read_records, stranded_labels
 from bigbird.errors import ConfigError
 
 
@@ -47,6 +47,20 @@ class DataConfig(Protocol):
         """Open and check everything, before any work is done."""
 
 
+def check_seed(seed: int) -> None:
+    """Raise for a seed that is no key of `randomness`."""
+    if not 0 <= seed < 2**63:
+        raise ConfigError(f"data.seed must be from 0 to 2**63 - 1, got {seed}")
+
+
+def check_least(config: object, **least: float) -> None:
+    """Raise for the first of the named settings of a data config that is below its least value."""
+    for name, value in least.items():
+        given = getattr(config, name)
+        if not value <= given < float("inf"):
+            raise ConfigError(f"data.{name} must be at least {value}, got {given}")
+
+
 def shuffled(source: RecordSource, position: int, *, seed: int) -> Record:
     """The record at `position` in the endless shuffled series of epochs."""
     epoch, place = divmod(position, len(source))
@@ -60,7 +74,10 @@ def _order(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class FixedRecords:
-    """The same records every epoch, or on a strand drawn anew for each record and epoch."""
+    """The same records every epoch, or on a strand drawn anew for each record and epoch.
+
+    A label changes sides with the strand when its counterpart occurs too, as promoter+ and promoter- do.
+    """
 
     records: Sequence[Record]
     seed: int = 0
@@ -73,7 +90,11 @@ class FixedRecords:
         """See `RecordSource`."""
         record = replace(self.records[index], draw=randomness.derived_seed(self.seed, epoch, index))
         flipped = self.augment != "none" and randomness.uniform(self.seed, epoch, index) < 0.5
-        return record.on_other_strand() if flipped else record
+        return record.on_other_strand(stranded=self._stranded) if flipped else record
+
+    @cached_property
+    def _stranded(self) -> frozenset[str]:
+        return stranded_labels(labels_of(self.records))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +112,9 @@ class FileData:
     augment: Literal["none", "reverse-complement"] = "reverse-complement"
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+
     def open(self) -> Datasets:
         """See `DataConfig`."""
         for name in ("train", "validation"):
@@ -103,6 +127,6 @@ class FileData:
         return Datasets(
             FixedRecords(train, seed=self.seed, augment=self.augment),
             validation,
-            tuple(sorted({label for record in train for label in (*record.labels, *(s.label for s in record.spans))})),
+            labels_of(train),
             lambda: (record.sequence for record in train),
         )

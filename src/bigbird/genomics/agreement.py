@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bigbird.data.intervals import Feature, Interval, start_sites
+from bigbird.data.intervals import Feature, Interval, Kind, start_sites
 from bigbird.genomics.scan import Call, Track
 
 
@@ -18,6 +18,7 @@ class Agreement(NamedTuple):
     num_starts, num_found     starts of the wanted genes in the region, and those with a call's summit within reach
     num_calls, num_supported  calls, and those with any annotated transcript's start within reach of the summit
     num_bins, num_near        bins of known bases, and those within reach of an annotated transcript's start
+    missing                   what the annotation has none of: the starts of the other kind stand for these
     """
 
     num_starts: int
@@ -27,6 +28,7 @@ class Agreement(NamedTuple):
     num_bins: int
     num_near: int
     reach_bp: int
+    missing: Kind | None = None
 
     @property
     def recall(self) -> float:
@@ -46,22 +48,39 @@ class Agreement(NamedTuple):
 
 def added(parts: Sequence[Agreement]) -> Agreement:
     """The agreement over several regions."""
-    sums = {name: sum(getattr(part, name) for part in parts) for name in Agreement._fields if name != "reach_bp"}
-    return parts[0]._replace(**sums)
+    counts = [name for name in Agreement._fields if name.startswith("num_")]
+    return parts[0]._replace(**{name: sum(getattr(part, name) for part in parts) for name in counts})
 
 
 def wanted_starts(features: Sequence[Feature], region: Interval) -> list[Interval]:
-    """Starts of the region's protein-coding genes, or of all its genes when the annotation knows no such type."""
-    genes = [feature for feature in features if feature.kind == "gene"]
-    coding = [feature for feature in genes if feature.biotype == "protein_coding"]
-    return _inside(start_sites(coding or genes, kind="gene"), region)
+    """Starts of the region's protein-coding genes, or of all its genes when the annotation knows no such type.
+
+    An annotation without genes is taken by its transcripts.
+    """
+    kind: Kind = "transcript" if missing_kind(features) == "gene" else "gene"
+    some = [feature for feature in features if feature.kind == kind]
+    coding = [feature for feature in some if feature.biotype == "protein_coding"]
+    return _inside(start_sites(coding or some, kind=kind), region)
+
+
+def supporting_starts(features: Sequence[Feature]) -> list[Interval]:
+    """Starts of all transcripts, of genes in an annotation without transcripts."""
+    return start_sites(features, kind="gene" if missing_kind(features) == "transcript" else "transcript")
+
+
+def missing_kind(features: Sequence[Feature]) -> Kind | None:
+    """The kind of which there is no start while there are starts of the other."""
+    kinds = {feature.kind for feature in features if feature.interval.strand != "."}
+    if len(kinds) != 1:
+        return None
+    return "transcript" if "gene" in kinds else "gene"
 
 
 def compare(found: Sequence[Call], features: Sequence[Feature], track: Track, *, reach_bp: int = 500) -> Agreement:
     """Count calls and starts that lie within `reach_bp` bases of each other, whatever the strand."""
     region = track.region
     starts = np.array([site.start for site in wanted_starts(features, region)])
-    supporting = np.array([site.start for site in start_sites(features) if site.contig == region.contig])
+    supporting = np.array([site.start for site in supporting_starts(features) if site.contig == region.contig])
     summits = np.array([call.summit for call in found])
     is_known = ~np.isnan(track.scores[:, 0])
     middles = region.start + np.arange(len(is_known)) * track.bin_bp + track.bin_bp // 2
@@ -73,6 +92,7 @@ def compare(found: Sequence[Call], features: Sequence[Feature], track: Track, *,
         num_bins=int(is_known.sum()),
         num_near=int((distance_to(middles[is_known], supporting) <= reach_bp).sum()),
         reach_bp=reach_bp,
+        missing=missing_kind(features),
     )
 
 

@@ -13,9 +13,9 @@ from bigbird.data.genome import Genome
 from bigbird.data.genome_windows import check_apart, check_set, random_window, tokenizer_corpus
 from bigbird.data.intervals import Interval, parse_region, read_annotation, read_bed, start_sites
 from bigbird.data.records import Record, Span, on_genome
-from bigbird.data.sources import Datasets
+from bigbird.data.sources import Datasets, check_least, check_seed
 from bigbird.errors import ConfigError, DataError
-from bigbird.genomics.promoters import LABELS, Candidates, Sites, centred, gc_share
+from bigbird.genomics.promoters import GRID_BP, LABELS, Candidates, Sites, centred, gc_share
 
 _IGNORED_BP = 300  # around a start only the annotation knows nothing counts as right or wrong
 _MATCHED_BP = 2_000  # over which a negative has its promoter's share of G and C; over more, islands would differ
@@ -45,6 +45,12 @@ class PromoterData:
     span_bp: int = 100
     any_share: float = 0.3
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_least(self, window_bp=GRID_BP, span_bp=0, any_share=0)
+        check_seed(self.seed)
+        if self.window_bp % GRID_BP:
+            raise ConfigError(f"data.window_bp must be a multiple of {GRID_BP}, got {self.window_bp}")
 
     def open(self) -> Datasets:
         """See `DataConfig`. Validation records are drawn once, as epoch -1."""

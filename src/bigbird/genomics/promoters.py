@@ -25,7 +25,7 @@ GC_TOLERANCE = 0.02  # and has its positive's share of G and C up to this
 SHIFT_BP = (3_000, 9_000)  # a shifted negative is a promoter window moved by this much either way,
 SHIFT_CLEAR_BP = 1_500  # whose middle is at least this far from every known start site
 
-_GRID_BP = 50  # candidate windows start on this grid
+GRID_BP = 50  # candidate windows start on this grid
 
 
 class Sites:
@@ -127,17 +127,17 @@ def gc_of_windows(
     genome: Genome, region: Interval, window_bp: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
     """Start, share of G and C, and whether there is an N, of every window on the grid inside the region."""
-    cells = region.length // _GRID_BP
-    wide = window_bp // _GRID_BP
-    if window_bp % _GRID_BP or cells < wide:
-        raise ConfigError(f"window_bp must be a multiple of {_GRID_BP} and fit into {region}, got {window_bp}")
+    cells = region.length // GRID_BP
+    wide = window_bp // GRID_BP
+    if window_bp % GRID_BP or cells < wide:
+        raise ConfigError(f"window_bp must be a multiple of {GRID_BP} and fit into {region}, got {window_bp}")
     letters = np.frombuffer(genome.window(replace(region, strand="+")).sequence.encode(), np.uint8)
-    letters = letters[: cells * _GRID_BP].reshape(cells, _GRID_BP)
+    letters = letters[: cells * GRID_BP].reshape(cells, GRID_BP)
     gc = np.isin(letters, np.frombuffer(b"GC", np.uint8)).sum(1)
     unknown = (letters == ord("N")).sum(1)
     gc, unknown = (np.concatenate(([0], counts.cumsum())) for counts in (gc, unknown))
     in_window, n_in_window = gc[wide:] - gc[:-wide], unknown[wide:] - unknown[:-wide]
-    starts = region.start + np.arange(cells - wide + 1) * _GRID_BP
+    starts = region.start + np.arange(cells - wide + 1) * GRID_BP
     return starts, in_window / np.maximum(window_bp - n_in_window, 1), n_in_window > 0
 
 

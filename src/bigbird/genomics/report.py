@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import base64
 import html
-import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from math import isnan
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 import numpy as np
 
-from bigbird.data.files import written_whole
-from bigbird.data.intervals import Feature, start_sites
+from bigbird.data.files import json_text, written_whole
+from bigbird.data.intervals import Feature, in_genome_order
 from bigbird.errors import MissingDependency
-from bigbird.genomics.agreement import Agreement, added, compare, distance_to
+from bigbird.genomics.agreement import Agreement, added, compare, distance_to, supporting_starts
 from bigbird.genomics.plots import draw_scan
 from bigbird.genomics.scan import Call, ScanConfig, Track, calls, write_bed, write_bedgraph
 
@@ -42,7 +44,11 @@ class ScanResult:
 def write_scan(
     folder: Path, tracks: Sequence[Track], config: ScanConfig, features: Sequence[Feature], *, model: str
 ) -> ScanResult:
-    """Write everything about the scanned regions into `folder`; pictures only where matplotlib is installed."""
+    """Write everything about the scanned regions into `folder`; pictures only where matplotlib is installed.
+
+    The regions share no bases. They are written in order; contigs stay in the order in which they come first.
+    """
+    tracks = _in_order(tracks)
     folder.mkdir(parents=True, exist_ok=True)
     per_track = [calls(track, config) for track in tracks]
     found = [call for some in per_track for call in some]
@@ -55,20 +61,35 @@ def write_scan(
         folder=folder, found=tuple(found), agreement=added(agreements) if features else None, notes=tuple(notes)
     )
     with written_whole(folder / SUMMARY_FILE) as path:
-        path.write_text(json.dumps(_summary(result, tracks, config, model), indent=2) + "\n")
+        path.write_text(json_text(_summary(result, tracks, config, model)))
     with written_whole(folder / PAGE_FILE) as path:
         path.write_text(_page(result, tracks, config, pictures, features, model), encoding="utf-8")
     return result
 
 
+def _in_order(tracks: Sequence[Track]) -> list[Track]:
+    contigs = dict.fromkeys(track.region.contig for track in tracks)
+    track_on = {track.region: track for track in tracks}
+    return [track_on[region] for region in in_genome_order([track.region for track in tracks], contigs)]
+
+
 def in_words(agreement: Agreement) -> str:
-    """One sentence that says how good the calls are."""
-    return (
-        f"{agreement.num_found} of {agreement.num_starts} annotated gene starts have a call within "
-        f"{agreement.reach_bp} bp (recall {agreement.recall:.2f}); {agreement.num_supported} of {agreement.num_calls} "
-        f"calls lie within {agreement.reach_bp} bp of an annotated transcript start (precision "
-        f"{agreement.precision:.2f}, by chance {agreement.chance:.2f})"
+    """One or two sentences that say how good the calls are."""
+    wanted = "transcript" if agreement.missing == "gene" else "gene"
+    supporting = "gene" if agreement.missing == "transcript" else "transcript"
+    within = f"within {agreement.reach_bp} bp"
+    text = (
+        f"{agreement.num_found} of {agreement.num_starts} annotated {wanted} starts have a call {within} (recall "
+        f"{_shown(agreement.recall)}); {agreement.num_supported} of {agreement.num_calls} calls lie {within} of an "
+        f"annotated {supporting} start (precision {_shown(agreement.precision)}, by chance {_shown(agreement.chance)})"
     )
+    if agreement.missing is None:
+        return text
+    return f"{text}. The annotation has no {agreement.missing} rows with a strand, so {wanted} starts serve for both"
+
+
+def _shown(share: float) -> str:
+    return "unknown" if isnan(share) else f"{share:.2f}"
 
 
 def _draw(
@@ -80,8 +101,11 @@ def _draw(
     notes: list[str],
 ) -> list[Path]:
     pictures = []
+    num_regions = Counter(track.region.contig for track in tracks)
     for track, some in list(zip(tracks, per_track, strict=True))[:MAX_PICTURES]:
-        path = folder / f"scan.{_safe(track.region.contig)}.png"
+        region = track.region
+        part = f".{region.start + 1}-{region.end}" if num_regions[region.contig] > 1 else ""
+        path = folder / f"scan.{quote(region.contig, safe='')}{part}.png"
         try:
             draw_scan(path, track, some, features, threshold=config.threshold)
         except MissingDependency as error:
@@ -89,12 +113,8 @@ def _draw(
             break
         pictures.append(path)
     if len(tracks) > MAX_PICTURES:
-        notes.append(f"pictures were drawn for the first {MAX_PICTURES} of {len(tracks)} contigs")
+        notes.append(f"pictures were drawn for the first {MAX_PICTURES} of {len(tracks)} regions")
     return pictures
-
-
-def _safe(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
 
 
 def _summary(result: ScanResult, tracks: Sequence[Track], config: ScanConfig, model: str) -> dict[str, object]:
@@ -147,7 +167,7 @@ def _page(
 
 
 def _rows(found: Sequence[Call], features: Sequence[Feature]) -> Iterator[str]:
-    sites = start_sites(features)
+    sites = supporting_starts(features)
     for call in found:
         place = call.interval
         there = [site for site in sites if site.contig == place.contig]

@@ -51,6 +51,8 @@ class ScanConfig:
             raise ConfigError(f"overlap_bp must be at least 0 and below window_bp, got {self.overlap_bp}")
         if not 0 < self.threshold < 1:
             raise ConfigError(f"threshold must lie between 0 and 1, got {self.threshold}")
+        if self.merge_bp < 0:
+            raise ConfigError(f"merge_bp must be at least 0, got {self.merge_bp}")
 
 
 class Track(NamedTuple):

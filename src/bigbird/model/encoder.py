@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from bigbird.model.blocks import Activation, EncoderBlock, FeedForward, Norm
 from bigbird.model.embeddings import NUM_LETTERS, BaseConvolution, Embeddings, rotary_table
 
 Positions = Literal["learned", "rotary"]
+
+MAX_BLOCK_SIZE = 4096  # the longest document published weights read: beyond one block there is nothing sparse
+_BASES_PER_TOKEN = range(8, 21)  # those of KmerTokenizer; fewer the convolution outreaches, more do not fit int64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +50,8 @@ class EncoderConfig:
     pattern: PatternSpec = field(default_factory=PatternSpec)
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "inner_size", "max_length"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        self._check_choices()
+        self._check_numbers()
         if self.hidden_size % self.num_heads:
             raise ConfigError(
                 f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}. "
@@ -57,15 +60,48 @@ class EncoderConfig:
             )
         if self.positions == "rotary" and self.head_dim % 2:
             raise ConfigError(f"rotary positions need an even hidden_size / num_heads, got {self.head_dim}")
-        if self.bases_per_token and self.vocab_size != NUM_LETTERS**self.bases_per_token:
+        self._check_bases()
+        self._check_pattern()
+
+    def _check_choices(self) -> None:
+        for name, kind in {"positions": Positions, "norm": Norm, "activation": Activation}.items():
+            if getattr(self, name) not in get_args(kind):
+                raise ConfigError(f"{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
+
+    def _check_numbers(self) -> None:
+        at_least_one = ("vocab_size", "hidden_size", "num_layers", "num_heads", "inner_size", "max_length")
+        for name, least in {**dict.fromkeys(at_least_one, 1), "num_token_types": 0}.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name in ("layer_norm_eps", "rotary_base"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} must be a finite number above 0, got {getattr(self, name)}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be in [0, 1), got {self.dropout}")
+
+    def _check_bases(self) -> None:
+        if not self.bases_per_token:
+            return
+        if self.bases_per_token not in _BASES_PER_TOKEN:
+            raise ConfigError(
+                f"bases_per_token must be 0 (a table of tokens) or from {_BASES_PER_TOKEN[0]} to "
+                f"{_BASES_PER_TOKEN[-1]}, got {self.bases_per_token}"
+            )
+        if self.vocab_size != NUM_LETTERS**self.bases_per_token:
             raise ConfigError(
                 f"{self.bases_per_token} bases_per_token make a vocab_size of "
                 f"{NUM_LETTERS**self.bases_per_token}, got {self.vocab_size}"
             )
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must be in [0, 1), got {self.dropout}")
-        if self.pattern.window_blocks + self.pattern.global_blocks + self.pattern.random_blocks == 0:
+
+    def _check_pattern(self) -> None:
+        pattern = self.pattern
+        if pattern.window_blocks + pattern.global_blocks + pattern.random_blocks == 0:
             raise ConfigError("the pattern has no window, global or random blocks, so no token would see any other")
+        if pattern.block_size > MAX_BLOCK_SIZE:
+            raise ConfigError(
+                f"pattern.block_size must be at most {MAX_BLOCK_SIZE}, got {pattern.block_size}: every document is "
+                f"filled up to whole blocks. For wider views raise pattern.window_blocks."
+            )
 
     @property
     def head_dim(self) -> int:
@@ -109,6 +145,11 @@ class Encoder(nn.Module):
     ) -> Tensor:
         """token_ids, token_types: int64 [batch, length] with key_mask bool, True = real; or [total] with `layout`."""
         if layout is not None:
+            if key_mask is not None:
+                raise ShapeError(
+                    "key_mask and layout were both given; a layout already says which places are real. Give key_mask "
+                    "for a padded batch, layout for packed documents."
+                )
             return self._encode(token_ids, layout, token_types)
         key_mask = _full_mask(token_ids) if key_mask is None else key_mask
         _check_padded(token_ids, key_mask)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
+from bigbird.errors import ConfigError
+
 Size = Literal["tiny", "mini", "small", "base", "large"]
+
+_SIZES: dict[Size, tuple[int, int, int]] = {  # layers, width, heads
+    "tiny": (2, 128, 2),
+    "mini": (4, 256, 4),
+    "small": (4, 512, 8),
+    "base": (12, 768, 12),
+    "large": (24, 1024, 16),
+}
 
 
 class Dimensions(TypedDict):
@@ -23,11 +33,7 @@ def dimensions(size: Size) -> Dimensions:
 
         EncoderConfig(vocab_size=4096, **dimensions("mini"))
     """
-    layers, hidden, heads = {
-        "tiny": (2, 128, 2),
-        "mini": (4, 256, 4),
-        "small": (4, 512, 8),
-        "base": (12, 768, 12),
-        "large": (24, 1024, 16),
-    }[size]
+    if size not in _SIZES:
+        raise ConfigError(f"size must be one of {', '.join(_SIZES)}, got {size!r}")
+    layers, hidden, heads = _SIZES[size]
     return Dimensions(num_layers=layers, hidden_size=hidden, num_heads=heads, inner_size=4 * hidden)

@@ -60,7 +60,7 @@ class DnaTokenizer:
 
         ACGTTTGANNNN  ->  [ACG] [TTT] [GA] [NNNN]      starts 0 3 6 8, ends 3 6 8 12
 
-    Single-base is the same model without merges. Runs of N are tokens of their own, up to 64 bases each.
+    Single-base is the same model without merges. A run of N is cut into tokens of 64, 32, 16, 8, 4, 2 and 1 bases.
     """
 
     def __init__(self, model: tokenizers.Tokenizer) -> None:
@@ -76,7 +76,7 @@ class DnaTokenizer:
 
     @classmethod
     def single_base(cls) -> DnaTokenizer:
-        """One token per base; a run of up to 64 N is still one token."""
+        """One token per base; only N share tokens, up to 64 of them."""
         return cls.train((), vocab_size=len(_FIXED_TOKENS))
 
     @classmethod

@@ -34,7 +34,7 @@ class KmerTokenizer:
 
     def __init__(self, bases_per_token: int) -> None:
         if not isinstance(bases_per_token, int) or not MIN_BASES <= bases_per_token <= MAX_BASES:
-            raise ConfigError(f"bases_per_token must be from {MIN_BASES} to {MAX_BASES}, got {bases_per_token}")
+            raise ConfigError(f"bases_per_token must be from {MIN_BASES} to {MAX_BASES}, got {bases_per_token!r}")
         self.bases_per_token = bases_per_token
 
     @classmethod
@@ -43,7 +43,7 @@ class KmerTokenizer:
         path = folder / TOKENIZER_FILE
         try:
             description = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{path} is not a readable tokenizer file: {error}") from error
         if not isinstance(description, dict) or description.get("kind") != _KIND:
             return None

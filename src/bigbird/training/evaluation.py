@@ -1,16 +1,18 @@
-"""One pass over labelled records: the loss and the task's metrics."""
+"""One pass over labelled records: the loss and the task's metrics, and which of two values is better."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from bigbird.checkpoint import LoadedModel
 from bigbird.data.records import Record
+from bigbird.errors import ConfigError
 from bigbird.tasks import Estimate
 from bigbird.tasks.base import device_of, in_batches
+from bigbird.tasks.metrics import LOWER_IS_BETTER
 from bigbird.tasks.prediction import predictions
 
 
@@ -37,3 +39,24 @@ def mean_loss(loaded: LoadedModel, records: Sequence[Record]) -> float:
             total, count = total + float(loss.total), count + float(loss.num_targets)
     model.train(was_training)
     return total / count if count else math.nan
+
+
+def check_watched(metric: str, scores: Mapping[str, Estimate]) -> None:
+    """Raise unless `metric`, which a run watches, is one of the untrained model's scores and has a value."""
+    if metric not in scores:
+        raise ConfigError(f"training.watch must be one of {', '.join(scores)}, got {metric!r}")
+    value = scores[metric].value
+    if not math.isfinite(value):
+        usable = [name for name, score in scores.items() if math.isfinite(score.value)]
+        raise ConfigError(
+            f"training.watch is {metric!r}, which is {value} for these validation records, so no model could be the "
+            f"best. Ranking metrics have no value when all records carry the same label, a loss has none when nothing "
+            f"is labelled. Validate on other records, or watch another metric: {', '.join(usable) or 'none has one'}"
+        )
+
+
+def is_better(value: float, best: float, *, metric: str) -> bool:
+    """True when `value` beats the best so far; NaN and infinity never do."""
+    if not math.isfinite(value):
+        return False
+    return value < best if metric.partition("/")[0] in LOWER_IS_BETTER else value > best

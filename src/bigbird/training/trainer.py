@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import nn
@@ -21,14 +21,16 @@ from bigbird.data.sources import RecordSource, shuffled
 from bigbird.errors import ConfigError, TrainingFailed
 from bigbird.tasks import Batch, Estimate
 from bigbird.tasks.base import device_of
-from bigbird.tasks.metrics import LOWER_IS_BETTER
-from bigbird.training.evaluation import evaluate
+from bigbird.training.evaluation import check_watched, evaluate, is_better
 from bigbird.training.optimizer import Schedule, build_optimizer, learning_rate_factor
 from bigbird.training.reporting import Reporter
 from bigbird.training.state import Progress, load_state, save_state
 
 MODEL_FOLDER, STATE_FOLDER = "model", "state"
 MAX_SKIPPED_IN_A_ROW = 3
+MAX_SEED = 2**63 - 1  # keys of random numbers are int64
+
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     clip_norm: float = 1.0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     evaluate_every: int = 100
     watch: str = "loss"
     patience: int = 0
@@ -62,15 +64,31 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("num_steps", "batch_size", "micro_batch_size", "evaluate_every", "save_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"training.{name} must be at least 1, got {getattr(self, name)}")
+        at_least_one = ("num_steps", "batch_size", "micro_batch_size", "evaluate_every", "save_every")
+        for name, least in {**dict.fromkeys(at_least_one, 1), "warmup_steps": 0, "patience": 0}.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"training.{name} must be at least {least}, got {getattr(self, name)}")
         if self.batch_size % self.micro_batch_size:
             raise ConfigError(
                 f"training.batch_size {self.batch_size} must be a multiple of micro_batch_size {self.micro_batch_size}"
             )
-        if self.learning_rate <= 0 or self.clip_norm <= 0:
-            raise ConfigError("training.learning_rate and training.clip_norm must be above 0")
+        for name, kind in {"schedule": Schedule, "precision": Precision}.items():
+            if getattr(self, name) not in get_args(kind):
+                raise ConfigError(
+                    f"training.{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}"
+                )
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        for name in ("learning_rate", "clip_norm"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"training.{name} must be a finite number above 0, got {getattr(self, name)}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ConfigError(f"training.weight_decay must be a finite number, 0 or above, got {self.weight_decay}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"training.betas must be two numbers, each in [0, 1), got {list(self.betas)}")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ConfigError(f"training.seed must be from 0 to 2**63 - 1, got {self.seed}")
 
 
 class _StepResult(NamedTuple):
@@ -104,6 +122,11 @@ class Trainer:
             betas=config.betas,
         )
         self.progress = Progress()
+        self._first_scores: dict[str, Estimate] | None = None
+
+    def begin(self) -> None:
+        """Score the model as it is, so that mistakes only this brings to light are found before anything is written."""
+        self._first_scores = self._scores()
 
     def resume(self) -> None:
         """Go on from the newest saved state."""
@@ -112,20 +135,31 @@ class Trainer:
     def run(self, reporter: Reporter) -> LoadedModel:
         """Train to the end and return the best model."""
         config, progress = self.config, self.progress
-        if progress.step == 0:
-            self._evaluate(reporter)
-        for batches in self._batches():
+        if progress.best is None:
+            self._judge(self._first_scores or self._scores(), reporter)
+            self._save()  # from here on the run can be resumed
+        elif progress.step >= config.num_steps:
+            reporter.say(f"nothing is left to do: step {progress.step} of {config.num_steps} is done")
+        for batches in () if self._is_over() else self._batches():
             self._step(batches, reporter)
-            is_last = progress.step == config.num_steps
-            if is_last or progress.step % config.evaluate_every == 0:
-                self._evaluate(reporter)
-            should_stop = bool(config.patience) and progress.stale >= config.patience
-            if is_last or should_stop or progress.step % config.save_every == 0:
-                save_state(self.folder / STATE_FOLDER, progress, self.loaded.model, self.optimizer)
-            if should_stop:
-                reporter.say(f"stopped after step {progress.step}: no better {config.watch} since {progress.best_step}")
+            if progress.step == config.num_steps or progress.step % config.evaluate_every == 0:
+                self._judge(self._scores(), reporter)
+            if self._is_over() or progress.step % config.save_every == 0:
+                self._save()
+            if self._is_over():
                 break
+        if self._is_out_of_patience():
+            reporter.say(f"stopped after step {progress.step}: no better {config.watch} since {progress.best_step}")
         return load_model(self.folder / MODEL_FOLDER, device=device_of(self.loaded.model))
+
+    def _is_over(self) -> bool:
+        return self.progress.step >= self.config.num_steps or self._is_out_of_patience()
+
+    def _is_out_of_patience(self) -> bool:
+        return 0 < self.config.patience <= self.progress.stale
+
+    def _save(self) -> None:
+        save_state(self.folder / STATE_FOLDER, self.progress, self.loaded.model, self.optimizer)
 
     def _step(self, batches: Sequence[Batch], reporter: Reporter) -> None:
         started = time.perf_counter()
@@ -175,24 +209,29 @@ class Trainer:
         self.progress.skipped += 1
         reporter.say(f"step {self.progress.step} skipped: loss {result.loss}, gradient norm {result.gradient_norm}")
         if self.progress.skipped >= MAX_SKIPPED_IN_A_ROW:
+            self._save()
             raise TrainingFailed(
                 f"{self.progress.skipped} steps in a row gave no finite gradient; the weights are those of step "
-                f"{self.progress.step - self.progress.skipped}. Lower training.learning_rate or look at the data."
+                f"{self.progress.step - self.progress.skipped}, and {self.folder / STATE_FOLDER} keeps them. Look at "
+                f"the data, or begin a new run with a lower training.learning_rate."
             )
 
-    def _evaluate(self, reporter: Reporter) -> None:
+    def _scores(self) -> dict[str, Estimate]:
         scores = evaluate(self.loaded, self.validation)
-        reporter.evaluation(self.progress.step, scores)
-        if self.config.watch not in scores:
-            raise ConfigError(f"training.watch must be one of {', '.join(scores)}, got {self.config.watch!r}")
-        value = scores[self.config.watch].value
-        best = self.progress.best
-        is_lower_better = self.config.watch.partition("/")[0] in LOWER_IS_BETTER
-        if best is None or (value < best if is_lower_better else value > best):
-            self.progress.best, self.progress.best_step, self.progress.stale = value, self.progress.step, 0
+        if self.progress.step == 0:
+            check_watched(self.config.watch, scores)
+        return scores
+
+    def _judge(self, scores: dict[str, Estimate], reporter: Reporter) -> None:
+        """Report the scores, and keep the model if it is the best so far."""
+        progress, watch = self.progress, self.config.watch
+        reporter.evaluation(progress.step, scores)
+        value = scores[watch].value
+        if progress.best is None or is_better(value, progress.best, metric=watch):
+            progress.best, progress.best_step, progress.stale = value, progress.step, 0
             self._keep(scores)
         else:
-            self.progress.stale += 1
+            progress.stale += 1
 
     def _keep(self, scores: dict[str, Estimate]) -> None:
         measured = {name: score.value for name, score in scores.items() if math.isfinite(score.value)}
