@@ -33,8 +33,11 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m pytest -q tests/attention
-	$(BIN)/python benchmarks/attention.py
+	$(BIN)/bigbird bench attention --out benchmarks/results/attention_float32.json
+	$(BIN)/bigbird bench attention --set dtype=bfloat16 --out benchmarks/results/attention_bfloat16.json
+	$(BIN)/bigbird bench layer --out benchmarks/results/layer_float32.json
+	$(BIN)/bigbird bench layer --set dtype=bfloat16 --out benchmarks/results/layer_bfloat16.json
+	$(BIN)/bigbird bench step --set lengths=[4096] --set rounds=3 --out benchmarks/results/step_float32.json
 
 clean:
 	rm -rf $(VENV) demo-output

@@ -30,8 +30,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from _about import about
 from bigbird import Genome, Interval, Predictor, Record
+from bigbird.bench.about import about
 from bigbird.data.records import on_genome
 from bigbird.genomics.promoter_records import read_sites
 from bigbird.genomics.promoters import Candidates, Sites, centred, matched_negatives, shifted_negatives

@@ -19,8 +19,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from _about import about
 from bigbird import Genome, Predictor
+from bigbird.bench.about import about
 from bigbird.checkpoint import find_model, save_model
 from bigbird.data.intervals import parse_region, read_annotation
 from bigbird.genomics.agreement import Agreement, compare

@@ -20,6 +20,7 @@ LEVELS = [
     {"run"},
     {"genomics", "bench"},
     {"recipes"},
+    {"info"},
     {"cli"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}

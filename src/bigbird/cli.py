@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeVar
 
 import typer
 from rich.console import Console
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bigbird.tasks import Prediction
 
 Item = TypeVar("Item")
+Measurement = Literal["attention", "layer", "step"]
 
 
 class _Commands(TyperGroup):
@@ -221,73 +222,48 @@ def info(
     model: Annotated[str | None, typer.Argument(help="A model folder or the name of a packaged model.")] = None,
 ) -> None:
     """Say what this installation can do, or what a model is."""
-    for line in _about_model(model) if model else _about_installation():
+    from bigbird.info import about_installation, about_model
+
+    for line in about_model(model) if model else about_installation():
         print(line)  # noqa: T201
 
 
-def _about_installation() -> Iterator[str]:
-    import platform
-    from importlib import metadata
-    from importlib.util import find_spec
+@app.command()
+def bench(
+    what: Annotated[
+        Measurement, typer.Argument(help="Attention alone, a base-size encoder layer, or a training step.")
+    ],
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the figures here (JSON), and a picture beside it.", readable=False)
+    ] = None,
+    settings: Settings = None,
+    show: Annotated[bool, typer.Option("--show", help="Print the settings and stop.")] = False,
+) -> None:
+    """Measure speed and memory beside PyTorch's dense attention, FlexAttention and Hugging Face's BigBird.
 
-    import torch
+    Everybody is checked first; nothing is timed while ours is wrong.
+    """
+    import json
 
-    from bigbird.attention import PatternSpec, backend_report
-    from bigbird.checkpoint import packaged_models
-    from bigbird.recipes import RECIPES
+    from bigbird import config as configs
+    from bigbird.bench import attention, model, report
+    from bigbird.data.files import check_new_file
 
-    yield f"bigbird {metadata.version('bigbird')}  torch {torch.__version__}  Python {platform.python_version()}"
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    yield f"GPU: {gpu}   CPU threads: {torch.get_num_threads()}"
-    yield ""
-    yield "attention backends on this machine, in the order `auto` tries them:"
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    pattern = PatternSpec().build(num_blocks=16, num_heads=1).to(device)
-    for name, reason in backend_report(torch.zeros(1, 1, 1024, 64, device=device), pattern):
-        yield f"  {name:10} {reason or 'ready'}" + (
-            "  (never chosen by auto: quadratic)" if name == "reference" else ""
-        )
-    yield ""
-    yield "optional parts:"
-    for extra, package, use in _OPTIONAL:
-        state = "installed" if find_spec(package) else f"missing; pip install 'bigbird[{extra}]'"
-        yield f"  {package:14} {use}: {state}"
-    yield ""
-    yield "models that come with bigbird: " + (", ".join(packaged_models()) or "none")
-    yield "recipes for `bigbird train`:"
-    for name, use in RECIPES.items():
-        yield f"  {name:24} {use}"
-
-
-_OPTIONAL = (
-    ("dna", "pysam", "genomes through an index"),
-    ("plot", "matplotlib", "pictures of scans"),
-)
-
-
-def _about_model(model: str) -> Iterator[str]:
-    from bigbird.checkpoint import MODEL_CARD, find_model, load_model
-
-    loaded, folder = load_model(model), find_model(model)
-    encoder, pattern = loaded.encoder, loaded.encoder.pattern
-    num_parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
-    yield f"{folder}"
-    yield f"task: {type(loaded.task).__name__}, labels {', '.join(loaded.task.labels)}"
-    yield (
-        f"encoder: {num_parameters / 1e6:.1f} M parameters with the head, {encoder.num_layers} layers, width "
-        f"{encoder.hidden_size}, {encoder.num_heads} heads, {encoder.positions} positions, up to "
-        f"{encoder.max_length} tokens"
+    default = attention.AttentionBench() if what == "attention" else model.ModelBench()
+    config = configs.overridden(default, settings or [])
+    if show:
+        print(json.dumps(configs.to_json(config), indent=2))  # noqa: T201
+        return
+    if out is not None:
+        check_new_file(out)
+    measured = (
+        attention.run(config, say=_say)
+        if isinstance(config, attention.AttentionBench)
+        else model.run("layer" if what == "layer" else "step", config, say=_say)
     )
-    yield (
-        f"pattern: graph {pattern.graph}, blocks of {pattern.block_size}, window {pattern.window_blocks}, global "
-        f"{pattern.global_blocks}, random {pattern.random_blocks}"
-    )
-    bases = encoder.bases_per_token
-    yield f"tokenizer: {f'{bases} bases per token' if bases else f'{loaded.tokenizer.vocab_size} tokens'}"
-    card = folder / MODEL_CARD
-    if card.is_file():
-        yield ""
-        yield card.read_text(encoding="utf-8")
+    if out is not None:
+        report.write(out, what, configs.to_json(config), measured, say=_say)
 
 
 def _run_config(recipe: str) -> RunConfig:
@@ -301,10 +277,11 @@ def _run_config(recipe: str) -> RunConfig:
         return recipe_named(recipe)
     try:
         values = json.loads(Path(recipe).read_text(encoding="utf-8"))
-        name = values["recipe"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{recipe} is no run.json of an earlier run: {error!r}") from None
-    return configs.changed(recipe_named(name), values, source=recipe)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{recipe} is no run.json of an earlier run: {error}") from None
+    if not isinstance(values, dict) or not isinstance(values.get("recipe"), str):
+        raise InputError(f"{recipe} is no run.json of an earlier run: it names no recipe")
+    return configs.changed(recipe_named(values["recipe"]), values, source=recipe)
 
 
 def _genome(paths: list[Path] | None) -> Genome | None:

@@ -410,6 +410,31 @@ def test_a_second_run_in_one_folder_is_refused_and_loses_nothing(bigbird, files)
     assert (files / "run/metrics.jsonl").read_text() == before
 
 
+@pytest.mark.parametrize("text", ['{"recipe": []}', '{"recipe": 5}', "[]", "[" * 100_000, '{"data": {}}'])
+def test_a_run_json_that_is_none_is_told_in_one_line(bigbird, files, text):
+    (files / "odd.json").write_text(text)
+    code, _, said = bigbird("train", "odd.json", "--out", "run")
+    assert code == 2
+    assert said.startswith("bigbird: odd.json is no run.json of an earlier run: ")
+    assert len(said.splitlines()) == 1
+
+
+def test_bench_writes_figures_and_a_picture(bigbird, files):
+    smaller = settings(
+        "lengths=[512]", "num_heads=2", "head_dim=16", "spec.block_size=16", "rounds=2", 'contenders=["gathered"]'
+    )
+    code, _, said = bigbird("bench", "attention", *smaller, "--set", "memory=false", "--out", "figures/attention.json")
+    assert code == 0, said
+    assert "gathered: correct at 1024 tokens" in said
+    found = json.loads((files / "figures/attention.json").read_text())
+    assert found["bench"] == "attention"
+    assert [result["pass"] for result in found["results"]] == ["forward", "forward and backward"]
+    code, out, _ = bigbird("bench", "layer", "--show", "--set", "size=tiny")
+    assert (code, json.loads(out)["size"]) == (0, "tiny")
+    code, _, said = bigbird("bench", "step", "--set", "size=huge")
+    assert (code, said.count("\n")) == (2, 1)
+
+
 @pytest.mark.parametrize("arguments", [["nonsense"], ["train"], ["predict", "x"], ["scan", "x", "--nonsense"]])
 def test_wrong_usage_is_exit_code_2(bigbird, arguments):
     code, _, said = bigbird(*arguments)
@@ -432,6 +457,7 @@ def test_the_options_are_frozen():
         "predict": ["--genome", "--out"],
         "scan": ["--annotation", "--genome", "--out", "--region", "--set", "--threshold"],
         "info": [],
+        "bench": ["--out", "--set", "--show"],
     }
 
 
