@@ -9,7 +9,7 @@ import ctypes
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -72,6 +72,17 @@ def _library_or_reason() -> tuple[ctypes.CDLL | None, str, str]:
 _CURE = "install a C++ compiler (Debian, Ubuntu: apt install g++) and install bigbird again"
 
 
+class _Lists(NamedTuple):
+    """What follows the tensors in both operators: a pattern's lists, the mask and two numbers."""
+
+    row_starts: Tensor
+    key_blocks: Tensor
+    key_counts: Tensor
+    key_mask: Tensor | None
+    block_size: int
+    scale: float
+
+
 class _View(ctypes.Structure):
     _fields_ = (
         ("data", ctypes.c_void_p),
@@ -109,7 +120,7 @@ torch.library.define(
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, *lists: Any) -> tuple[Tensor, Tensor]:
     out, softmax = _forward_results(q, k, v, *lists)
-    _call("bigbird_forward", {"q": q, "k": k, "v": v, "out": out}, softmax, *lists)
+    _call("bigbird_forward", {"q": q, "k": k, "v": v, "out": out}, softmax, _Lists(*lists))
     return out, softmax
 
 
@@ -123,7 +134,7 @@ def _backward(
     gradients = _backward_results(grad_out, q, k, v)
     views = {"q": q, "k": k, "v": v, "out": out, "grad_out": grad_out}
     views |= dict(zip(("grad_q", "grad_k", "grad_v"), gradients, strict=True))
-    _call("bigbird_backward", views, softmax, *lists)
+    _call("bigbird_backward", views, softmax, _Lists(*lists))
     return gradients
 
 
@@ -151,24 +162,14 @@ torch.library.register_fake("bigbird::native_attention_backward", _backward_resu
 torch.library.register_autograd("bigbird::native_attention", _differentiate, setup_context=_keep_for_backward)
 
 
-def _call(
-    function: str,
-    views: dict[str, Tensor],
-    softmax: Tensor,
-    row_starts: Tensor,
-    key_blocks: Tensor,
-    key_counts: Tensor,
-    key_mask: Tensor | None,
-    block_size: int,
-    scale: float,
-) -> None:
+def _call(function: str, views: dict[str, Tensor], softmax: Tensor, lists: _Lists) -> None:
     library, reason, _ = _library_or_reason()
     if library is None:
         raise BackendUnavailable(f"attention backend 'native' cannot serve this call: {reason}")
     # Kept in variables until the call is over: the library gets bare addresses.
     views = {name: x if x.stride(3) == 1 or x.shape[3] == 1 else x.contiguous() for name, x in views.items()}
-    lists = [row_starts.contiguous(), key_blocks.contiguous(), key_counts.contiguous()]
-    mask = None if key_mask is None else key_mask.contiguous()
+    starts, blocks, counts = (x.contiguous() for x in (lists.row_starts, lists.key_blocks, lists.key_counts))
+    mask = None if lists.key_mask is None else lists.key_mask.contiguous()
     q, k = views["q"], views["k"]
     problem = _Problem(
         element=_ELEMENTS[q.dtype],
@@ -178,13 +179,13 @@ def _call(
         query_length=q.shape[2],
         key_length=k.shape[2],
         head_dim=q.shape[3],
-        block_size=block_size,
-        num_lists=(len(row_starts) - 1) // -(-q.shape[2] // block_size),
-        row_starts=lists[0].data_ptr(),
-        key_blocks=lists[1].data_ptr(),
-        key_counts=lists[2].data_ptr(),
+        block_size=lists.block_size,
+        num_lists=(len(starts) - 1) // -(-q.shape[2] // lists.block_size),
+        row_starts=starts.data_ptr(),
+        key_blocks=blocks.data_ptr(),
+        key_counts=counts.data_ptr(),
         key_mask=None if mask is None else mask.data_ptr(),
-        scale=scale,
+        scale=lists.scale,
         softmax=softmax.data_ptr(),
         **{name: _View(x.data_ptr(), *x.stride()[:3]) for name, x in views.items()},
     )
