@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -194,6 +195,26 @@ def test_without_a_library_auto_goes_on_and_the_reason_says_how_to_get_it(monkey
     finally:
         monkeypatch.undo()
         native_cpu._library_or_reason.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("library", "reason"),
+    [
+        (None, r"generic.so cannot be loaded: "),
+        ({"bigbird_abi": 0, "bigbird_runs_here": 1}, r"generic.so was built from other sources; install a C\+\+"),
+        ({"bigbird_abi": native_cpu._ABI, "bigbird_runs_here": 0}, r"this processor cannot run its build for generic"),
+    ],
+)
+def test_a_library_that_cannot_serve_is_not_used_and_the_reason_is_said(use_build, monkeypatch, library, reason):
+    if library is None:
+        monkeypatch.setattr(native_cpu.ctypes, "CDLL", lambda _: (_ for _ in ()).throw(OSError("wrong ELF class")))
+    else:
+        answers = {name: lambda value=value: value for name, value in library.items()}
+        monkeypatch.setattr(native_cpu.ctypes, "CDLL", lambda _: SimpleNamespace(**answers))
+    use_build("generic")
+    q = torch.zeros(1, 1, 64, 8)
+    with pytest.raises(BackendUnavailable, match=reason):
+        block_sparse_attention(q, q, q, pattern=SPEC.build(num_blocks=1, num_heads=1), backend="native")
 
 
 @pytest.mark.parametrize(

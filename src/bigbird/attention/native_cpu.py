@@ -58,15 +58,22 @@ def _library_or_reason() -> tuple[ctypes.CDLL | None, str, str]:
     wanted = os.environ.get("BIGBIRD_NATIVE_ISA")
     if wanted and wanted not in BUILDS:
         return None, f"BIGBIRD_NATIVE_ISA must be one of {', '.join(BUILDS)}, got {wanted!r}", ""
+    reason = f"its library is not built{f' for {wanted}' if wanted else ''}; {_CURE}"
     for build in (wanted,) if wanted else BUILDS:
         path = _FOLDER / f"libbigbird_native_{build}.so"
-        if path.is_file():
+        if not path.is_file():
+            continue
+        try:
             library = ctypes.CDLL(str(path))
-            if library.bigbird_abi() != _ABI:
-                return None, f"{path} was built from other sources; {_CURE}", ""
-            if library.bigbird_runs_here():
-                return library, "", build
-    return None, f"its library is not built{f' for {wanted}' if wanted else ''}; {_CURE}", ""
+        except OSError as error:
+            reason = f"{path} cannot be loaded: {error}"
+            continue
+        if library.bigbird_abi() != _ABI:
+            return None, f"{path} was built from other sources; {_CURE}", ""
+        if library.bigbird_runs_here():
+            return library, "", build
+        reason = f"this processor cannot run its build for {build}"
+    return None, reason, ""
 
 
 _CURE = "install a C++ compiler (Debian, Ubuntu: apt install g++) and install bigbird again"
