@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from bigbird import config as configs
-from bigbird.attention import PatternSpec
+from bigbird.attention import PatternSpec, native_cpu
 from bigbird.bench import attention, contenders, model, report
+from bigbird.bench.memory import peak_of
 from bigbird.bench.timing import Spread, in_turn
 from bigbird.errors import ConfigError
 
@@ -77,7 +78,7 @@ def test_useful_operations_count_visible_pairs_once():
 
 def test_layers_and_steps_are_timed():
     pytest.importorskip("transformers")
-    small = model.ModelBench(lengths=(1024,), size="tiny", rounds=1, spec=PatternSpec(block_size=64))
+    small = model.ModelBench(lengths=(1024,), size="tiny", rounds=1, memory=False)
     names = {"bigbird", "Hugging Face BigBird, eval", "Hugging Face BigBird, train", "dense (PyTorch's layer)"}
     layer = model.run("layer", small, say=lambda _: None)["results"]
     assert {(r["contender"], r["pass"]) for r in layer} == {(n, kind) for n in names for kind in attention.PASSES}
@@ -109,6 +110,14 @@ def test_a_bench_that_makes_no_sense_is_refused(kind, values, message):
 def test_memory_of_a_call_is_measured_in_its_own_process():
     lines = []
     chosen = attention.AttentionBench(lengths=(4096,), contenders=("gathered",), rounds=1, num_heads=12)
+    assert peak_of("layer", "bigbird", 1024, "float32") > 2**20
+    assert peak_of("attention", "nobody", 1024, "float32") is None
     able = {"gathered": contenders.CONTENDERS["gathered"]}
     (result,) = attention._weighed(able, {"gathered": set(attention.PASSES)}, chosen.shape(4096), lines.append)
     assert 2**20 < result["peak_bytes"] < 2**30
+
+
+@pytest.mark.skipif(native_cpu.instruction_set() is None, reason="the native library is not built")
+def test_memory_of_the_native_kernels_grows_with_the_length_not_its_square():
+    shorter, longer = (peak_of("attention", "native", length, "float32") for length in (4096, 16384))
+    assert longer < 4.5 * shorter  # a table of scores would make it 16 times as much

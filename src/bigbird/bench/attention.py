@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from bigbird.attention import PatternSpec, block_sparse_attention
 from bigbird.bench.contenders import CONTENDERS, Attend, Contender, Dtype, Shape, dense_operations, useful_operations
+from bigbird.bench.memory import peak_of
 from bigbird.bench.timing import Timing, in_turn, matmul_rate, seconds
 from bigbird.errors import ConfigError
 
@@ -198,9 +197,7 @@ def _weighed(
     for name in able:
         kind: Pass = "forward and backward" if able[name].can_learn else "forward"
         if kind in still[name]:
-            command = [sys.executable, "-m", "bigbird.bench.memory", name, str(shape.length), shape.dtype]
-            found = subprocess.run(command, capture_output=True, text=True, check=False)
-            if found.returncode == 0:
-                peak = int(found.stdout.split()[-1])
+            peak = peak_of("attention", name, shape.length, shape.dtype)
+            if peak is not None:
                 say(f"{shape.length:>7,} tokens, {kind}: {name:34} {peak / 2**20:9.0f} MiB more at its peak")
                 yield {"contender": name, "length": shape.length, "pass": kind, "peak_bytes": peak}

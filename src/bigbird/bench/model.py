@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bigbird.attention import DocumentLayout, PatternSpec
 from bigbird.bench.contenders import Dtype
+from bigbird.bench.memory import peak_of
 from bigbird.bench.timing import Subject, in_turn
 from bigbird.errors import BigBirdError, ConfigError, require
 from bigbird.model.attention_layer import Visibility
@@ -29,6 +30,7 @@ class ModelBench:
 
     size    tiny … large, see `bigbird.model.sizes`
     dtype   bfloat16: weights in bfloat16 for a layer, autocast for a step
+    memory  also measure how much memory a layer of size base needs, each in a process of its own
     """
 
     lengths: tuple[int, ...] = (1024, 4096)
@@ -36,6 +38,7 @@ class ModelBench:
     dtype: Dtype = "float32"
     spec: PatternSpec = field(default_factory=PatternSpec)
     rounds: int = 5
+    memory: bool = True
 
     def __post_init__(self) -> None:
         if not self.lengths or min(self.lengths) < 1 or self.rounds < 1:
@@ -56,7 +59,7 @@ def run(what: Literal["layer", "step"], config: ModelBench, *, say: Callable[[st
     """Time ours and the others' in turn."""
     results: list[dict[str, object]] = []
     for length in config.lengths:
-        subjects = list((_layers if what == "layer" else _steps)(config, length, say))
+        subjects = list((layers if what == "layer" else _steps)(config, length, say))
         passes: dict[str, dict[str, Callable[[], object]]] = {
             "forward": {s.name: s.forward for s in subjects},
             "forward and backward": {s.name: s.learn for s in subjects if s.learn},
@@ -75,10 +78,23 @@ def run(what: Literal["layer", "step"], config: ModelBench, *, say: Callable[[st
                     f"{length:>7,} tokens, {kind}: {name:34} {1e3 * timing.seconds.median:9.0f} ms  "
                     f"{timing.times_the_first.median:6.2f} x the first"
                 )
+        if what == "layer" and config.memory and _device() == "cpu":
+            results += _weighed(config, length, [subject.name for subject in subjects], say)
     return {"results": results}
 
 
-def _layers(config: ModelBench, length: int, say: Callable[[str], None]) -> Iterator[Subject]:
+def _weighed(
+    config: ModelBench, length: int, names: Sequence[str], say: Callable[[str], None]
+) -> Iterator[dict[str, object]]:
+    for name in names:
+        peak = peak_of("layer", name, length, config.dtype)
+        if peak is not None:
+            say(f"{length:>7,} tokens, forward and backward: {name:34} {peak / 2**20:9.0f} MiB more at its peak")
+            yield {"contender": name, "length": length, "pass": "forward and backward", "peak_bytes": peak}
+
+
+def layers(config: ModelBench, length: int, say: Callable[[str], None]) -> Iterator[Subject]:
+    """One layer of everybody who is installed, ours first."""
     encoder = config.encoder(length, num_layers=1)
     x = torch.randn(1, length, encoder.hidden_size, generator=torch.Generator().manual_seed(0))
     x = x.to(_device(), getattr(torch, config.dtype)).requires_grad_()
