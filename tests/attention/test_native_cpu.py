@@ -9,7 +9,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bigbird.attention import DocumentLayout, PatternSpec, block_sparse_attention, native_cpu, pack_patterns
+from bigbird.attention import (
+    BlockPattern,
+    DocumentLayout,
+    PatternSpec,
+    block_sparse_attention,
+    native_cpu,
+    pack_patterns,
+)
 from bigbird.errors import BackendUnavailable
 
 ROOT = Path(__file__).parents[2]
@@ -244,3 +251,23 @@ def test_without_a_compiler_the_installation_goes_on(tmp_path):
         pytest.skip("hatchling, which builds packages, is not installed")
     assert result.returncode == 0, result.stderr
     assert "no C++ compiler (g++ or clang++): bigbird goes on without its native attention kernels" in result.stderr
+
+
+@pytest.mark.parametrize("build", builds_that_run_here())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("growth", [0.02, -0.02, 1.0])
+def test_scores_that_grow_along_the_keys_are_weighed_right(use_build, build, dtype, growth):
+    # The kernels take their maximum from the first keys and must notice when later ones leave it far behind.
+    use_build(build)
+    pattern = BlockPattern.full(block_size=32, num_heads=1, num_query_blocks=2, num_key_blocks=40)
+    q, _, _ = tensors(50, heads=1, head_dim=16, dtype=dtype)
+    k, v = (x.detach().requires_grad_() for x in tensors(1280, heads=1, head_dim=16, dtype=dtype)[1:])
+    with torch.no_grad():
+        k += growth * torch.arange(1280)[:, None] * torch.sign(q[0, 0, 0])
+    exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
+    right = outputs_and_gradients(*exact, backend="reference", pattern=pattern)
+    plain = outputs_and_gradients(q, k, v, backend="reference", pattern=pattern)
+    ours = outputs_and_gradients(q, k, v, pattern=pattern)
+    for true, reference, value in zip(right, plain, ours, strict=True):
+        budget = 2 * (reference.double() - true).abs().max() + 1e-5 * true.abs().max()
+        assert (value.double() - true).abs().max() <= budget

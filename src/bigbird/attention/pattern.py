@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -213,8 +213,12 @@ def _agreeing(patterns: Sequence[BlockPattern]) -> BlockPattern:
 
 
 def opaque(function: Function) -> Function:
-    """torch.compile calls the function and takes its result as it is, instead of looking inside."""
-    return cast(Function, torch.compiler.assume_constant_result(function))
+    """torch.compile calls the function and takes its result as it is, instead of looking inside.
+
+    What `torch.compiler.assume_constant_result` does, without loading the compiler for it.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]  # noqa: SLF001
+    return function
 
 
 @contextmanager

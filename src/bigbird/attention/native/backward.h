@@ -104,16 +104,18 @@ class BackwardWorker {
 public:
     BackwardWorker(const Problem& problem, int64_t batch, int64_t head, Buffer& buffer)
         : problem_(problem), layout_(problem), batch_(batch), head_(head), head_dim_(problem.head_dim) {
-        const int64_t rows = MAX_QUERIES * padded(head_dim_), scores = MAX_KEYS * MAX_QUERIES;
-        float* memory = buffer.floats(8 * rows + 4 * scores + 3 * MAX_QUERIES);
+        const int64_t rows = MAX_QUERIES * padded(head_dim_), key_rows = MAX_KEYS * padded(head_dim_);
+        const int64_t scores = MAX_KEYS * MAX_QUERIES;
+        float* memory = buffer.floats(6 * rows + 2 * key_rows + 3 * scores + 3 * MAX_QUERIES);
         auto operands = [&](int64_t count) { return reinterpret_cast<Operand*>(std::exchange(memory, memory + count)); };
         auto floats = [&](int64_t count) { return std::exchange(memory, memory + count); };
         queries_across_ = operands(rows), queries_along_ = operands(rows);
         gradients_across_ = operands(rows), gradients_along_ = operands(rows);
         query_gradients_ = floats(rows), spare_ = floats(rows);
-        key_scratch_ = floats(rows), value_scratch_ = floats(rows);
-        weights_ = floats(scores), products_ = floats(scores);
-        rounded_weights_ = operands(scores), rounded_products_ = operands(scores);
+        key_scratch_ = floats(key_rows), value_scratch_ = floats(key_rows);
+        weights_ = floats(scores), gradients_ = floats(scores);
+        rounded_weights_ = HAS_PAIRS<Kind> ? reinterpret_cast<uint16_t*>(floats(scores / 2)) : nullptr;
+        rounded_gradients_ = HAS_PAIRS<Kind> ? reinterpret_cast<uint16_t*>(floats(scores / 2)) : nullptr;
         tops_ = floats(MAX_QUERIES), inverse_sums_ = floats(MAX_QUERIES), deltas_ = floats(MAX_QUERIES);
     }
 
@@ -167,16 +169,23 @@ private:
         return total;
     }
 
+    static const Operand* row_operands(const uint16_t* rounded, const float* floats, int64_t place) {
+        if constexpr (HAS_PAIRS<Kind>) return reinterpret_cast<const Operand*>(rounded + place);
+        else return floats + place;
+    }
+
     void visit_keys(const QueryStep& queries, const Unit& unit, int64_t first, int64_t last, float* slots) {
         const int lanes = queries.lanes(), feature_width = static_cast<int>(layout_.row_floats / LANES);
-        float *weight_rows[MAX_KEYS], *product_rows[MAX_KEYS], *key_gradients[MAX_KEYS], *value_gradients[MAX_KEYS];
-        for (int key = 0; key < MAX_KEYS; ++key)
-            weight_rows[key] = weights_ + key * lanes, product_rows[key] = products_ + key * lanes;
+        float *key_gradients[MAX_KEYS], *value_gradients[MAX_KEYS];
+        const Operand *weight_rows[MAX_KEYS], *gradient_rows[MAX_KEYS];  // over the queries
+        for (int key = 0; key < MAX_KEYS; ++key) {
+            weight_rows[key] = row_operands(rounded_weights_, weights_, key * lanes);
+            gradient_rows[key] = row_operands(rounded_gradients_, gradients_, key * lanes);
+        }
         std::vector<float*> query_rows(static_cast<size_t>(head_dim_));
         for (int64_t d = 0; d < head_dim_; ++d) query_rows[static_cast<size_t>(d)] = query_gradients_ + d * lanes;
         KeySteps<Kind> keys(problem_, batch_, head_, first, last);
         Rows<Kind> k, v;
-        const Operand *weight_operands[MAX_KEYS], *product_operands[MAX_KEYS];
         const int64_t features = head_dim_ / PER, queries_depth = (queries.size + PER - 1) / PER;
         while (keys.next()) {
             k.set(keys.k, keys.size, head_dim_, true, key_scratch_);
@@ -187,43 +196,26 @@ private:
                                      keys.places[key] % problem_.block_size * layout_.row_floats;
                 value_gradients[key] = key_gradients[key] + layout_.part_floats;
             }
+            const Scale scale{problem_.scale * LOG2_E, keys.log_counts, tops_};
             multiply<Arithmetic, Order::ROWS>(keys.size, features, queries.width, k.features, queries_across_, lanes,
-                                              weight_rows, false);
+                                              FloatWeights{scale, inverse_sums_, lanes, weights_, rounded_weights_});
             multiply<Arithmetic, Order::ROWS>(keys.size, features, queries.width, v.features, gradients_across_, lanes,
-                                              product_rows, false);
-            in_panels(queries.width, [&](int lane, auto width) {
-                differentiate<width>(weights_ + lane, products_ + lane, lanes, keys.size, problem_.scale * LOG2_E,
-                                     keys.log_counts, tops_ + lane, inverse_sums_ + lane, deltas_ + lane);
-            });
-            const Operand* product_members = round_operands(keys.size, lanes, weight_operands, product_operands);
-            multiply<Arithmetic, Order::ROWS>(keys.size, queries_depth, feature_width, weight_operands, gradients_along_,
-                                              layout_.row_floats, value_gradients, true);
-            multiply<Arithmetic, Order::ROWS>(keys.size, queries_depth, feature_width, product_operands, queries_along_,
-                                              layout_.row_floats, key_gradients, true);
+                                              score_gradients(lanes));
+            multiply<Arithmetic, Order::ROWS>(keys.size, queries_depth, feature_width, weight_rows, gradients_along_,
+                                              layout_.row_floats, Keep{value_gradients, true});
+            multiply<Arithmetic, Order::ROWS>(keys.size, queries_depth, feature_width, gradient_rows, queries_along_,
+                                              layout_.row_floats, Keep{key_gradients, true});
             multiply<Arithmetic, Order::COLUMNS>(static_cast<int>(head_dim_), (keys.size + PER - 1) / PER, queries.width,
-                                                 k.members, product_members, lanes, query_rows.data(), true);
+                                                 k.members, gradient_members(), lanes, Keep{query_rows.data(), true});
         }
     }
 
-    // Weights and products as operands: a row per key (over the queries), and products as members (over the keys).
-    const Operand* round_operands(int num_keys, int lanes, const Operand** weights, const Operand** products) {
-        if constexpr (HAS_PAIRS<Kind>) {
-            uint16_t* rows = reinterpret_cast<uint16_t*>(rounded_weights_);
-            uint16_t* product_rows = rows + MAX_KEYS * MAX_QUERIES;
-            round_rows(weights_, num_keys, lanes, rows);
-            round_rows(products_, num_keys, lanes, product_rows);
-            round_pairs(products_, num_keys, lanes, rounded_products_);
-            for (int key = 0; key < num_keys; ++key) {
-                weights[key] = reinterpret_cast<const Operand*>(rows + key * lanes);
-                products[key] = reinterpret_cast<const Operand*>(product_rows + key * lanes);
-            }
-            return rounded_products_;
-        } else {
-            for (int key = 0; key < num_keys; ++key)
-                weights[key] = weights_ + key * lanes, products[key] = products_ + key * lanes;
-            return products_;
-        }
+    auto score_gradients(int lanes) const {
+        return gradients_of<Kind>(weights_, deltas_, lanes, gradients_, rounded_gradients_);
     }
+
+    // Gradients of scores as operands over the keys.
+    const Operand* gradient_members() const { return reinterpret_cast<const Operand*>(gradients_); }
 
     // To the result, or (unscaled) to `part` when other units have a share in these queries.
     void write_query_gradients(const QueryStep& queries, float* part) {
@@ -246,8 +238,9 @@ private:
     const Problem& problem_;
     const SlotLayout layout_;
     const int64_t batch_, head_, head_dim_;
-    Operand *queries_across_, *queries_along_, *gradients_across_, *gradients_along_, *rounded_weights_, *rounded_products_;
-    float *query_gradients_, *spare_, *key_scratch_, *value_scratch_, *weights_, *products_, *tops_, *inverse_sums_,
+    Operand *queries_across_, *queries_along_, *gradients_across_, *gradients_along_;
+    uint16_t *rounded_weights_, *rounded_gradients_;
+    float *query_gradients_, *spare_, *key_scratch_, *value_scratch_, *weights_, *gradients_, *tops_, *inverse_sums_,
         *deltas_;
 };
 

@@ -1,4 +1,4 @@
-// Forward: a row of blocks at a time, its keys in steps, with the running maximum and sum of online softmax.
+// Forward: a row of blocks at a time, its keys in steps, with the running sum of online softmax.
 // Scores, weights and outputs lie transposed, a lane per query (Milakov and Gimelshein 2018; Dao et al. 2022).
 #pragma once
 
@@ -28,8 +28,8 @@ class ForwardWorker {
 
 public:
     ForwardWorker(const Problem& problem, Buffer& buffer) : problem_(problem), head_dim_(problem.head_dim) {
-        const int64_t rows = MAX_QUERIES * padded(head_dim_);
-        float* memory = buffer.floats(5 * rows + 2 * MAX_KEYS * MAX_QUERIES + 3 * MAX_QUERIES);
+        const int64_t rows = MAX_QUERIES * padded(head_dim_), key_rows = MAX_KEYS * padded(head_dim_);
+        float* memory = buffer.floats(3 * rows + 2 * key_rows + 2 * MAX_KEYS * MAX_QUERIES + 3 * MAX_QUERIES);
         queries_ = reinterpret_cast<Operand*>(memory), memory += rows;
         outputs_ = memory, memory += rows;
         spare_ = memory, memory += rows;
@@ -37,8 +37,8 @@ public:
         sum_ = memory, memory += MAX_QUERIES;
         more_ = memory, memory += MAX_QUERIES;
         scores_ = memory, memory += MAX_KEYS * MAX_QUERIES;
-        pairs_ = reinterpret_cast<Operand*>(memory), memory += MAX_KEYS * MAX_QUERIES;
-        key_scratch_ = memory, memory += rows;
+        pairs_ = reinterpret_cast<uint32_t*>(memory), memory += MAX_KEYS * MAX_QUERIES;
+        key_scratch_ = memory, memory += key_rows;
         value_scratch_ = memory;
     }
 
@@ -55,19 +55,27 @@ public:
         for (int64_t d = 0; d < head_dim_; ++d) output_rows[static_cast<size_t>(d)] = outputs_ + d * lanes;
         KeySteps<Kind> keys(problem_, item.batch, item.head, item.first, item.last);
         Rows<Kind> k, v;
-        while (keys.next()) {
+        for (bool is_first = true; keys.next(); is_first = false) {
             k.set(keys.k, keys.size, head_dim_, false, key_scratch_);
             v.set(keys.v, keys.size, head_dim_, true, value_scratch_);
-            multiply<Arithmetic, Order::ROWS>(keys.size, head_dim_ / PER, queries.width, k.features, queries_, lanes,
-                                              score_rows, false);
-            take_in(keys.size, queries.width, keys.log_counts);
-            const Operand* weights = reinterpret_cast<const Operand*>(scores_);
-            if constexpr (HAS_PAIRS<Kind>) {
-                round_pairs(scores_, keys.size, lanes, pairs_);
-                weights = pairs_;
+            const auto score = [&](int num_keys) {
+                multiply<Arithmetic, Order::ROWS>(num_keys, head_dim_ / PER, queries.width, k.features, queries_, lanes,
+                                                  Keep{score_rows, false});
+            };
+            if (is_first) {
+                const int num_keys = std::min(keys.size, FIRST_KEYS);
+                score(num_keys);
+                raise_tops(num_keys, queries.width, keys.log_counts, true);
             }
+            const Operand* weights = weigh_in_registers(k, keys, queries.width);
+            if (has_outgrown(lanes)) {
+                score(keys.size);
+                raise_tops(keys.size, queries.width, keys.log_counts, false);
+                weights = weigh_in_memory(keys.size, queries.width, keys.log_counts);
+            }
+            for (int lane = 0; lane < lanes; ++lane) sum_[lane] += more_[lane];
             multiply<Arithmetic, Order::COLUMNS>(static_cast<int>(head_dim_), (keys.size + PER - 1) / PER, queries.width,
-                                                 v.members, weights, lanes, output_rows.data(), true);
+                                                 v.members, weights, lanes, Keep{output_rows.data(), true});
         }
     }
 
@@ -140,25 +148,56 @@ public:
     }
 
 private:
-    // Scores to weights; what was summed so far is scaled where a lane's maximum has grown.
-    void take_in(int num_keys, int width, const float* log_counts) {
+    Scale scale(const float* log_counts) const { return {problem_.scale * LOG2_E, log_counts, top_}; }
+
+    // Weights relative to top_; their sums go to more_.
+    const Operand* weigh_in_registers(const Rows<Kind>& k, const KeySteps<Kind>& keys, int width) {
         const int lanes = width * LANES;
-        const float factor = problem_.scale * LOG2_E;
-        alignas(64) float before[MAX_QUERIES];
-        for (int lane = 0; lane < lanes; lane += LANES) store(before + lane, load<Floats>(top_ + lane));
-        in_panels(width, [&](int lane, auto panel_width) {
-            find_tops<panel_width>(scores_ + lane, lanes, num_keys, factor, log_counts, top_ + lane);
-            weigh<panel_width>(scores_ + lane, lanes, num_keys, factor, log_counts, top_ + lane, more_ + lane);
+        std::fill(more_, more_ + lanes, 0.0f);
+        const auto writer = weight_writer();
+        const Weigh<decltype(weight_writer())> finish{scale(keys.log_counts), writer, lanes, more_};
+        multiply<Arithmetic, Order::ROWS>(keys.size, head_dim_ / PER, width, k.features, queries_, lanes, finish);
+        return weights();
+    }
+
+    const Operand* weigh_in_memory(int num_keys, int width, const float* log_counts) {
+        in_panels(width, [&](int lane, auto wide) {
+            weigh<wide>(scores_, width * LANES, lane, num_keys, scale(log_counts), weight_writer(), more_);
         });
-        bool has_grown = false;
-        for (int lane = 0; lane < lanes; ++lane) has_grown |= before[lane] != top_[lane];
-        if (!has_grown) {
-            for (int lane = 0; lane < lanes; ++lane) sum_[lane] += more_[lane];
-            return;
-        }
+        return weights();
+    }
+
+    auto weight_writer() const { return weight_writer_of<Kind>(scores_, pairs_); }
+
+    const Operand* weights() const {
+        if constexpr (HAS_PAIRS<Kind>) return pairs_;
+        else return scores_;
+    }
+
+    // The maximum that weights are relative to is that of the first few keys; it is looked for again only when weights
+    // grow far beyond 1. So scores need not be held until the largest is known, and become weights in registers.
+    bool has_outgrown(int lanes) const {
+        bool has = false;
+        for (int lane = 0; lane < lanes; ++lane) has |= !(more_[lane] < OUTGROWN);
+        return has;
+    }
+
+    // top_ of every lane, or of those that have outgrown theirs, becomes the largest of these scores; what was summed
+    // so far is scaled. A lane's arithmetic does not depend on its neighbours'.
+    void raise_tops(int num_keys, int width, const float* log_counts, bool is_first) {
+        const int lanes = width * LANES;
+        alignas(64) float found[MAX_QUERIES];
+        in_panels(width, [&](int lane, auto wide) {
+            find_tops<wide>(scores_ + lane, lanes, num_keys, scale(log_counts), found + lane);
+        });
         for (int lane = 0; lane < lanes; lane += LANES) {
-            const Floats factor = exp2(load<Floats>(before + lane) - load<Floats>(top_ + lane));
-            store(sum_ + lane, load<Floats>(sum_ + lane) * factor + load<Floats>(more_ + lane));
+            const Floats before = load<Floats>(top_ + lane);
+            const Floats raised = load<Floats>(found + lane);
+            const Floats top = is_first ? raised : load<Floats>(more_ + lane) < all(OUTGROWN) ? before : raised;
+            store(top_ + lane, top);
+            if (is_first) continue;
+            const Floats factor = exp2(before - top);
+            store(sum_ + lane, load<Floats>(sum_ + lane) * factor);
             for (int64_t d = 0; d < head_dim_; ++d) {
                 float* place = outputs_ + d * lanes + lane;
                 store(place, load<Floats>(place) * factor);
@@ -168,7 +207,8 @@ private:
 
     const Problem& problem_;
     const int64_t head_dim_;
-    Operand *queries_, *pairs_;
+    Operand* queries_;
+    uint32_t* pairs_;
     float *outputs_, *spare_, *top_, *sum_, *more_, *scores_, *key_scratch_, *value_scratch_;
 };
 

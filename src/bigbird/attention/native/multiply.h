@@ -1,10 +1,10 @@
 // Small matrix products on rows that lie anywhere: the only place where the time goes.
 //
-//     ROWS     c[m][n] (+)= sum over k of a[m][k] * b[k][n]      a: a pointer per row m
-//     COLUMNS  c[m][n] (+)= sum over k of a[k][m] * b[k][n]      a: a pointer per row k, read down its columns
+//     ROWS     c[m][n] = sum over k of a[m][k] * b[k][n]      a: a pointer per row m
+//     COLUMNS  c[m][n] = sum over k of a[k][m] * b[k][n]      a: a pointer per row k, read down its columns
 //
-// b is packed, a multiple of LANES wide; c is a pointer per row m. A value of a is spread over a vector and multiplied
-// with several vectors of b, and the products stay in registers for the whole depth.
+// b is packed, a multiple of LANES wide. A value of a is spread over a vector and multiplied with several vectors of b; the
+// sums stay in registers for the whole depth, and are handed over there to what finishes them.
 #pragma once
 
 #include <algorithm>
@@ -54,61 +54,77 @@ inline Operand operand_at(const Operand* place) {
     return load<Operand>(place);  // pairs of bfloat16 may lie at odd multiples of two bytes
 }
 
-template <class Arithmetic, Order ORDER, int ROWS, int WIDTH>
+// What becomes of a tile of sums, ROWS rows from `first` on and WIDTH vectors from `column` on, while it is in registers.
+// This one stores it, or adds it: at the end and not to begin with, because many short sums round less than a long one.
+struct Keep {
+    float* const* rows;
+    bool add;
+
+    template <int ROWS, int WIDTH>
+    inline void operator()(int first, int64_t column, const Floats (&sums)[ROWS][WIDTH]) const {
+        BIGBIRD_UNROLL
+        for (int m = 0; m < ROWS; ++m)
+            BIGBIRD_UNROLL
+            for (int n = 0; n < WIDTH; ++n) {
+                float* place = rows[first + m] + column + n * LANES;
+                store(place, add ? load<Floats>(place) + sums[m][n] : sums[m][n]);
+            }
+    }
+};
+
+template <class Arithmetic, Order ORDER, int ROWS, int WIDTH, class Finish>
 inline void multiply_tile(int first, int64_t depth, const typename Arithmetic::Operand* const* a,
-                          const typename Arithmetic::Operand* b, int64_t b_stride, float* const* c, int64_t column,
-                          bool add) {
+                          const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column, const Finish& finish) {
     Floats sums[ROWS][WIDTH];
+    BIGBIRD_UNROLL
     for (int m = 0; m < ROWS; ++m)
+        BIGBIRD_UNROLL
         for (int n = 0; n < WIDTH; ++n) sums[m][n] = Floats{};
     const typename Arithmetic::Operand* rows[ROWS];
+    BIGBIRD_UNROLL
     for (int m = 0; m < ROWS; ++m) rows[m] = ORDER == Order::ROWS ? a[first + m] : nullptr;
     for (int64_t k = 0; k < depth; ++k) {
         decltype(Arithmetic::load_operands(b)) y[WIDTH];
+        BIGBIRD_UNROLL
         for (int n = 0; n < WIDTH; ++n) y[n] = Arithmetic::load_operands(b + k * b_stride + n * LANES);
+        BIGBIRD_UNROLL
         for (int m = 0; m < ROWS; ++m) {
             const auto x = operand_at(ORDER == Order::ROWS ? rows[m] + k : a[k] + first + m);
+            BIGBIRD_UNROLL
             for (int n = 0; n < WIDTH; ++n) sums[m][n] = Arithmetic::multiply_add(sums[m][n], x, y[n]);
         }
     }
-    for (int m = 0; m < ROWS; ++m)
-        for (int n = 0; n < WIDTH; ++n) {
-            float* place = c[first + m] + column + n * LANES;
-            // Added at the end and not begun with: many short sums round less than one long one.
-            store(place, add ? load<Floats>(place) + sums[m][n] : sums[m][n]);
-        }
+    finish(first, column, sums);
 }
 
-template <class Arithmetic, Order ORDER, int ROWS, int WIDTH>
+template <class Arithmetic, Order ORDER, int ROWS, int WIDTH, class Finish>
 inline int multiply_rows(int first, int num_rows, int64_t depth, const typename Arithmetic::Operand* const* a,
-                         const typename Arithmetic::Operand* b, int64_t b_stride, float* const* c, int64_t column,
-                         bool add) {
+                         const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column, const Finish& finish) {
     for (; num_rows - first >= ROWS; first += ROWS)
-        multiply_tile<Arithmetic, ORDER, ROWS, WIDTH>(first, depth, a, b, b_stride, c, column, add);
+        multiply_tile<Arithmetic, ORDER, ROWS, WIDTH>(first, depth, a, b, b_stride, column, finish);
     return first;
 }
 
-template <class Arithmetic, Order ORDER, int WIDTH>
+template <class Arithmetic, Order ORDER, int WIDTH, class Finish>
 void multiply_panel(int num_rows, int64_t depth, const typename Arithmetic::Operand* const* a,
-                    const typename Arithmetic::Operand* b, int64_t b_stride, float* const* c, int64_t column,
-                    bool add) {
-    int done = multiply_rows<Arithmetic, ORDER, tile_rows(WIDTH), WIDTH>(0, num_rows, depth, a, b, b_stride, c, column, add);
-    done = multiply_rows<Arithmetic, ORDER, 2, WIDTH>(done, num_rows, depth, a, b, b_stride, c, column, add);
-    multiply_rows<Arithmetic, ORDER, 1, WIDTH>(done, num_rows, depth, a, b, b_stride, c, column, add);
+                    const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column, const Finish& finish) {
+    int done = multiply_rows<Arithmetic, ORDER, tile_rows(WIDTH), WIDTH>(0, num_rows, depth, a, b, b_stride, column, finish);
+    done = multiply_rows<Arithmetic, ORDER, 2, WIDTH>(done, num_rows, depth, a, b, b_stride, column, finish);
+    multiply_rows<Arithmetic, ORDER, 1, WIDTH>(done, num_rows, depth, a, b, b_stride, column, finish);
 }
 
-// num_rows: rows of c. depth: operands summed over. width: vectors of b and c, those of b b_stride operands apart.
-template <class Arithmetic, Order ORDER>
+// num_rows: rows of the result. depth: operands summed over. width: vectors of b, those of one operand b_stride apart.
+template <class Arithmetic, Order ORDER, class Finish>
 void multiply(int num_rows, int64_t depth, int width, const typename Arithmetic::Operand* const* a,
-              const typename Arithmetic::Operand* b, int64_t b_stride, float* const* c, bool add) {
+              const typename Arithmetic::Operand* b, int64_t b_stride, const Finish& finish) {
     for (int done = 0; done < width; done += MAX_WIDTH) {
         const int64_t column = static_cast<int64_t>(done) * LANES;
         switch (std::min(width - done, MAX_WIDTH)) {
-            case 1: multiply_panel<Arithmetic, ORDER, 1>(num_rows, depth, a, b + column, b_stride, c, column, add); break;
-            case 2: multiply_panel<Arithmetic, ORDER, 2>(num_rows, depth, a, b + column, b_stride, c, column, add); break;
+            case 1: multiply_panel<Arithmetic, ORDER, 1>(num_rows, depth, a, b + column, b_stride, column, finish); break;
+            case 2: multiply_panel<Arithmetic, ORDER, 2>(num_rows, depth, a, b + column, b_stride, column, finish); break;
 #if BIGBIRD_LANES == 16
-            case 3: multiply_panel<Arithmetic, ORDER, 3>(num_rows, depth, a, b + column, b_stride, c, column, add); break;
-            case 4: multiply_panel<Arithmetic, ORDER, 4>(num_rows, depth, a, b + column, b_stride, c, column, add); break;
+            case 3: multiply_panel<Arithmetic, ORDER, 3>(num_rows, depth, a, b + column, b_stride, column, finish); break;
+            case 4: multiply_panel<Arithmetic, ORDER, 4>(num_rows, depth, a, b + column, b_stride, column, finish); break;
 #endif
         }
     }

@@ -17,6 +17,13 @@
 #define BIGBIRD_LANES 4
 #endif
 
+// Before a loop over a tile: only when it is written out do the tile's values stay in registers.
+#if defined(__clang__)
+#define BIGBIRD_UNROLL _Pragma("unroll")
+#else
+#define BIGBIRD_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 namespace {
 
 constexpr int LANES = BIGBIRD_LANES;
@@ -50,20 +57,33 @@ inline Floats all(float x) { return x - Floats{}; }
 // The second where either is NaN, so that a NaN there survives.
 inline Floats larger(Floats x, Floats or_nan) { return x > or_nan ? x : or_nan; }
 
-// 2^x for x at most a little above 0; 0 below -126 (and for -inf), NaN for NaN. Relative error below 1e-7.
+inline Floats smaller(Floats x, Floats or_nan) { return x < or_nan ? x : or_nan; }
+
+// 2^x; 0 far below -126 (and for -inf), NaN for NaN, infinity or something large above 127. Relative error below 1e-7.
 // Polynomial: minimax on [-1/2, 1/2] of degree 5, the constant kept at 1 so that 2^0 is 1.
 inline Floats exp2(Floats x) {
+#if defined(__AVX512F__)
+    x = larger(all(-200.0f), x);  // -inf - -inf would be NaN
+    const Floats whole = reinterpret<Floats>(_mm512_roundscale_ps(reinterpret<__m512>(x), 0));
+    const Floats rest = x - whole;
+#else
     x = larger(all(-127.0f), x);
+    x = smaller(all(128.0f), x);  // gives infinity; more would wrap around
     const Floats shifted = x + all(12582912.0f);  // 1.5 * 2^23: the low bits now hold the nearest whole number
     const Floats rest = x - (shifted - all(12582912.0f));
+#endif
     Floats p = all(1.32647267e-3f);
     p = p * rest + all(9.67151268e-3f);
     p = p * rest + all(5.55073374e-2f);
     p = p * rest + all(2.40222421e-1f);
     p = p * rest + all(6.93146978e-1f);
     p = p * rest + all(1.0f);
+#if defined(__AVX512F__)
+    return reinterpret<Floats>(_mm512_scalef_ps(reinterpret<__m512>(p), reinterpret<__m512>(whole)));
+#else
     const Ints exponent = (reinterpret<Ints>(shifted) << 23) + 0x3f800000;
     return p * reinterpret<Floats>(exponent);
+#endif
 }
 
 inline float from_bfloat16(uint16_t x) { return reinterpret<float>(static_cast<uint32_t>(x) << 16); }

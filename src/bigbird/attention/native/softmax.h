@@ -6,57 +6,215 @@
 namespace {
 
 constexpr float NOTHING_YET = -3.0e38f;  // finite, so that a difference of two is never NaN
+constexpr int FIRST_KEYS = 16;           // whose maximum weights are relative to
+constexpr float OUTGROWN = 1048576.0f;   // 2^20; a step whose weights sum to more looks for a new maximum
 
-// top[lane] becomes the largest factor * score + log_count seen.
+// What one step's scores are made with: 2^(factor * score + log_count - top), rounded once before the exponential.
+struct Scale {
+    float factor;
+    const float* log_counts;  // of each key
+    const float* tops;        // of each lane
+
+    inline Floats exponent(Floats score, int key, Floats top) const {
+        return score * all(factor) + (all(log_counts[key]) - top);
+    }
+};
+
+// tops[lane]: the largest factor * score + log_count.
 template <int WIDTH>
-inline void find_tops(const float* scores, int64_t stride, int num_keys, float factor, const float* log_counts, float* top) {
-    Floats tops[WIDTH];
-    for (int n = 0; n < WIDTH; ++n) tops[n] = load<Floats>(top + n * LANES);
+inline void find_tops(const float* scores, int64_t stride, int num_keys, const Scale& scale, float* tops) {
+    Floats found[WIDTH];
+    BIGBIRD_UNROLL
+    for (int n = 0; n < WIDTH; ++n) found[n] = all(NOTHING_YET);
     for (int key = 0; key < num_keys; ++key)
+        BIGBIRD_UNROLL
         for (int n = 0; n < WIDTH; ++n) {
             const Floats score = load<Floats>(scores + key * stride + n * LANES);
-            tops[n] = larger(score * all(factor) + all(log_counts[key]), tops[n]);
+            found[n] = larger(score * all(scale.factor) + all(scale.log_counts[key]), found[n]);
         }
-    for (int n = 0; n < WIDTH; ++n) store(top + n * LANES, tops[n]);
+    BIGBIRD_UNROLL
+    for (int n = 0; n < WIDTH; ++n) store(tops + n * LANES, found[n]);
 }
 
-// scores[key][lane] -> weights 2^(factor * score + log_count - top[lane]), rounded once before the exponential;
-// sum[lane] gets their sum.
-template <int WIDTH>
-inline void weigh(float* scores, int64_t stride, int num_keys, float factor, const float* log_counts, const float* top,
-                  float* sum) {
-    Floats tops[WIDTH], sums[WIDTH];
-    for (int n = 0; n < WIDTH; ++n) tops[n] = load<Floats>(top + n * LANES), sums[n] = Floats{};
-    for (int key = 0; key < num_keys; ++key)
-        for (int n = 0; n < WIDTH; ++n) {
-            float* place = scores + key * stride + n * LANES;
-            const Floats weight = exp2(load<Floats>(place) * all(factor) + (all(log_counts[key]) - tops[n]));
-            store(place, weight);
-            sums[n] += weight;
-        }
-    for (int n = 0; n < WIDTH; ++n) store(sum + n * LANES, sums[n]);
+// How weights are written: as floats in the place of the scores, or as pairs of bfloat16, two keys together.
+struct FloatWriter {
+    static constexpr int KEYS = 1;
+    float* weights;
+
+    inline void operator()(int64_t place, int64_t, const Floats (&weight)[1]) const { store(weights + place, weight[0]); }
+};
+
+#if defined(__AVX512BF16__)
+inline __m512i rounded(Floats even, Floats odd) {
+    return reinterpret<__m512i>(_mm512_cvtne2ps_pbh(reinterpret<__m512>(odd), reinterpret<__m512>(even)));
 }
 
-// Weights and their gradients, from raw scores and from the products of values with the output's gradient:
-// scores -> 2^(factor * score + log_count - top) * inverse_sum, products -> weight * (product - delta)
-template <int WIDTH>
-inline void differentiate(float* scores, float* products, int64_t stride, int num_keys, float factor,
-                          const float* log_counts, const float* tops, const float* inverse_sums, const float* deltas) {
-    Floats top[WIDTH], inverse_sum[WIDTH], delta[WIDTH];
-    for (int n = 0; n < WIDTH; ++n) {
-        top[n] = load<Floats>(tops + n * LANES);
-        inverse_sum[n] = load<Floats>(inverse_sums + n * LANES);
-        delta[n] = load<Floats>(deltas + n * LANES);
+// even lanes then odd lanes -> an even and an odd lane in each word
+inline __m512i paired(__m512i both) {
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                           5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    return _mm512_permutexvar_epi16(order, both);
+}
+
+struct PairWriter {
+    static constexpr int KEYS = 2;
+    uint32_t* pairs;
+
+    // place: of the even key's lanes among [key][lane]
+    inline void operator()(int64_t place, int64_t lane, const Floats (&weight)[2]) const {
+        store(pairs + (place - lane) / 2 + lane, paired(rounded(weight[0], weight[1])));
     }
-    for (int key = 0; key < num_keys; ++key)
-        for (int n = 0; n < WIDTH; ++n) {
-            float* score = scores + key * stride + n * LANES;
-            float* product = products + key * stride + n * LANES;
-            const Floats weight = exp2(load<Floats>(score) * all(factor) + (all(log_counts[key]) - top[n])) * inverse_sum[n];
-            store(score, weight);
-            store(product, weight * (load<Floats>(product) - delta[n]));
-        }
+};
+#endif
+
+template <class Kind>
+inline auto weight_writer_of(float* scores, uint32_t*) {
+    return FloatWriter{scores};
 }
+#if defined(__AVX512BF16__)
+template <>
+inline auto weight_writer_of<PairFromHalf>(float*, uint32_t* pairs) {
+    return PairWriter{pairs};
+}
+#endif
+
+// scores[key][lane] -> weights; sums[lane]: of the weights before they are rounded.
+template <int WIDTH, class Writer>
+inline void weigh(const float* scores, int64_t stride, int64_t first_lane, int num_keys, const Scale& scale,
+                  const Writer& write, float* sums) {
+    Floats tops[WIDTH], total[WIDTH];
+    BIGBIRD_UNROLL
+    for (int n = 0; n < WIDTH; ++n) tops[n] = load<Floats>(scale.tops + first_lane + n * LANES), total[n] = Floats{};
+    for (int key = 0; key < num_keys; key += Writer::KEYS)
+        BIGBIRD_UNROLL
+        for (int n = 0; n < WIDTH; ++n) {
+            Floats weight[Writer::KEYS];
+            const int64_t place = key * stride + first_lane + n * LANES;
+            BIGBIRD_UNROLL
+            for (int also = 0; also < Writer::KEYS; ++also) {
+                const bool is_key = key + also < num_keys;
+                const float* score = scores + place + also * stride;
+                weight[also] = is_key ? exp2(scale.exponent(load<Floats>(score), key + also, tops[n])) : Floats{};
+                total[n] += weight[also];
+            }
+            write(place, first_lane + n * LANES, weight);
+        }
+    BIGBIRD_UNROLL
+    for (int n = 0; n < WIDTH; ++n) store(sums + first_lane + n * LANES, total[n]);
+}
+
+// Likewise for a tile of scores that is still in registers; sums grow.
+template <class Writer>
+struct Weigh {
+    Scale scale;
+    Writer write;
+    int64_t stride;
+    float* sums;
+
+    template <int ROWS, int WIDTH>
+    inline void operator()(int first, int64_t column, const Floats (&scores)[ROWS][WIDTH]) const {
+        BIGBIRD_UNROLL
+        for (int n = 0; n < WIDTH; ++n) {
+            const int64_t lane = column + n * LANES;
+            const Floats top = load<Floats>(scale.tops + lane);
+            Floats total = load<Floats>(sums + lane);
+            BIGBIRD_UNROLL
+            for (int m = 0; m < ROWS; m += Writer::KEYS) {
+                Floats weight[Writer::KEYS];
+                BIGBIRD_UNROLL
+                for (int also = 0; also < Writer::KEYS; ++also) {
+                    const bool is_key = m + also < ROWS;  // the last of an odd number stands alone
+                    weight[also] = is_key ? exp2(scale.exponent(scores[is_key ? m + also : m][n], first + m + also, top)) : Floats{};
+                    total += weight[also];
+                }
+                write((first + m) * stride + lane, lane, weight);
+            }
+            store(sums + lane, total);
+        }
+    }
+};
+
+// Backward: scores in registers -> weights 2^exponent * inverse_sum, as floats and, rounded, as rows of bfloat16.
+struct FloatWeights {
+    Scale scale;
+    const float* inverse_sums;
+    int64_t stride;
+    float* weights;
+    uint16_t* rounded_rows;  // null where floats are the operands
+
+    template <int ROWS, int WIDTH>
+    inline void operator()(int first, int64_t column, const Floats (&scores)[ROWS][WIDTH]) const {
+        BIGBIRD_UNROLL
+        for (int m = 0; m < ROWS; ++m)
+            BIGBIRD_UNROLL
+            for (int n = 0; n < WIDTH; ++n) {
+                const int64_t lane = column + n * LANES, place = (first + m) * stride + lane;
+                const Floats weight = exp2(scale.exponent(scores[m][n], first + m, load<Floats>(scale.tops + lane))) *
+                                      load<Floats>(inverse_sums + lane);
+                store(weights + place, weight);
+                if (rounded_rows) store(rounded_rows + place, to_bfloat16(weight));
+            }
+    }
+};
+
+// Products p of values with the output's gradient, in registers -> gradients of scores, weight * (p - delta).
+struct FloatGradients {
+    const float *weights, *deltas;
+    int64_t stride;
+    float* gradients;
+
+    template <int ROWS, int WIDTH>
+    inline void operator()(int first, int64_t column, const Floats (&products)[ROWS][WIDTH]) const {
+        BIGBIRD_UNROLL
+        for (int m = 0; m < ROWS; ++m)
+            BIGBIRD_UNROLL
+            for (int n = 0; n < WIDTH; ++n) {
+                const int64_t lane = column + n * LANES, place = (first + m) * stride + lane;
+                store(gradients + place, load<Floats>(weights + place) * (products[m][n] - load<Floats>(deltas + lane)));
+            }
+    }
+};
+
+#if defined(__AVX512BF16__)
+// The same as bfloat16: in rows (for the product over the queries) and as pairs of keys (for the one over the keys).
+struct PairGradients {
+    const float *weights, *deltas;
+    int64_t stride;
+    uint16_t* rows;
+    uint32_t* pairs;
+
+    template <int ROWS, int WIDTH>
+    inline void operator()(int first, int64_t column, const Floats (&products)[ROWS][WIDTH]) const {
+        BIGBIRD_UNROLL
+        for (int m = 0; m < ROWS; m += 2)
+            BIGBIRD_UNROLL
+            for (int n = 0; n < WIDTH; ++n) {
+                const int64_t lane = column + n * LANES, place = (first + m) * stride + lane;
+                const Floats delta = load<Floats>(deltas + lane);
+                const bool is_pair = m + 1 < ROWS;  // the last of an odd number stands alone
+                const Floats even = load<Floats>(weights + place) * (products[m][n] - delta);
+                const Floats odd =
+                    is_pair ? load<Floats>(weights + place + stride) * (products[is_pair ? m + 1 : m][n] - delta) : Floats{};
+                const __m512i both = rounded(even, odd);
+                store(rows + place, _mm512_castsi512_si256(both));
+                if (is_pair) store(rows + place + stride, _mm512_extracti64x4_epi64(both, 1));
+                store(pairs + (place - lane) / 2 + lane, paired(both));
+            }
+    }
+};
+#endif
+
+template <class Kind>
+inline auto gradients_of(const float* weights, const float* deltas, int64_t stride, float* gradients, uint16_t*) {
+    return FloatGradients{weights, deltas, stride, gradients};
+}
+#if defined(__AVX512BF16__)
+template <>
+inline auto gradients_of<PairFromHalf>(const float* weights, const float* deltas, int64_t stride, float* gradients,
+                                       uint16_t* rows) {
+    return PairGradients{weights, deltas, stride, rows, reinterpret_cast<uint32_t*>(gradients)};
+}
+#endif
 
 // Calls panel(first_lane, width) with compile-time widths 4, 2, 1 until `width` vectors are done.
 template <class Panel>
@@ -65,23 +223,6 @@ inline void in_panels(int width, const Panel& panel) {
     for (; width - done >= 4; done += 4) panel(done * LANES, std::integral_constant<int, 4>());
     for (; width - done >= 2; done += 2) panel(done * LANES, std::integral_constant<int, 2>());
     for (; width - done >= 1; done += 1) panel(done * LANES, std::integral_constant<int, 1>());
-}
-
-// values[row][lane] rounded to bfloat16. rows: [row][lane] halves; pairs: [row / 2][lane], the rows of a pair together.
-inline void round_rows(const float* values, int num_rows, int lanes, uint16_t* rows) {
-    for (int64_t place = 0; place < static_cast<int64_t>(num_rows) * lanes; place += LANES)
-        store(rows + place, to_bfloat16(load<Floats>(values + place)));
-}
-
-inline void round_pairs(const float* values, int num_rows, int lanes, uint32_t* pairs) {
-    for (int row = 0; row < num_rows; row += 2)
-        for (int lane = 0; lane < lanes; lane += LANES) {
-            const float* place = values + row * lanes + lane;
-            Words pair = __builtin_convertvector(to_bfloat16(load<Floats>(place)), Words);
-            if (row + 1 < num_rows)
-                pair |= __builtin_convertvector(to_bfloat16(load<Floats>(place + lanes)), Words) << 16;
-            store(pairs + row / 2 * lanes + lane, pair);
-        }
 }
 
 }  // namespace
