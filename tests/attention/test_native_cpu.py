@@ -269,5 +269,6 @@ def test_scores_that_grow_along_the_keys_are_weighed_right(use_build, build, dty
     plain = outputs_and_gradients(q, k, v, backend="reference", pattern=pattern)
     ours = outputs_and_gradients(q, k, v, pattern=pattern)
     for true, reference, value in zip(right, plain, ours, strict=True):
-        budget = 2 * (reference.double() - true).abs().max() + 1e-5 * true.abs().max()
+        # Scores in the thousands are rounded to 1e-4 by everybody, each in another way: four times, not twice.
+        budget = 4 * (reference.double() - true).abs().max() + 1e-5 * true.abs().max()
         assert (value.double() - true).abs().max() <= budget
