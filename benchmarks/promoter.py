@@ -32,6 +32,7 @@ from sklearn.preprocessing import StandardScaler
 
 from bigbird import Genome, Interval, Predictor, Record
 from bigbird.bench.about import about
+from bigbird.data.files import json_text
 from bigbird.data.records import on_genome
 from bigbird.genomics.promoter_records import read_sites
 from bigbird.genomics.promoters import Candidates, Sites, centred, matched_negatives, shifted_negatives
@@ -179,9 +180,7 @@ def main() -> None:
         }
         print(kind, json.dumps(results[kind], indent=2))
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(
-        json.dumps({"about": about(), "what": __doc__, "model": options.model, "results": results}, indent=2) + "\n"
-    )
+    options.out.write_text(json_text({"about": about(), "what": __doc__, "model": options.model, "results": results}))
 
 
 def matching(annotations: Sequence[str], genome: Genome) -> list[str]:

@@ -11,7 +11,6 @@ where `bigbird scan` finds it.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from rich.progress import track
 from bigbird import Genome, Predictor
 from bigbird.bench.about import about
 from bigbird.checkpoint import find_model, save_model
+from bigbird.data.files import json_text
 from bigbird.data.intervals import parse_region, read_annotation
 from bigbird.genomics.agreement import Agreement, compare
 from bigbird.genomics.scan import ScanConfig, calls, scan
@@ -76,7 +76,7 @@ def main() -> None:
     save_model(find_model(options.model), replace(loaded, notes={**loaded.notes, "scan": asdict(settings)}))
     result = {"about": about(), "what": __doc__, "model": options.model, "region": options.region}
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({**result, "chosen": best, "thresholds": rows}, indent=2) + "\n")
+    options.out.write_text(json_text({**result, "chosen": best, "thresholds": rows}))
     print(f"kept threshold {best['threshold']} in {find_model(options.model)}")
 
 

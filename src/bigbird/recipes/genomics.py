@@ -94,6 +94,7 @@ def promoter() -> RunConfig:
             weight_decay=0.05,
             precision="bfloat16",
             evaluate_every=150,
+            watch="average_precision/promoter+",  # the loss is lowest long before ranks and places are best
             save_every=150,
         ),
     )
