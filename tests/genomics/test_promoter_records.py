@@ -178,3 +178,24 @@ def test_what_is_not_set_is_named():
 def test_settings_that_give_no_records_are_refused(name, value, message):
     with pytest.raises(ConfigError, match=message):
         PromoterData(**{name: value})
+
+
+def test_a_contrast_counts_only_the_bases_around_one_place(genome, sites):
+    source = PromoterWindows(genome, sites, REGIONS, dataclasses.replace(CONFIG, contrast_share=2.0))
+    assert len(source) == 15 + 20
+    distances = []
+    for index in range(15, 35):
+        for epoch in range(5):
+            record = source.record(index, epoch=epoch)
+            (_, first), (last, length) = sorted(record.ignored)
+            assert (length, last - first) == (2_000, 151) or first == 0 or last == length
+            middle = (first + last) // 2
+            forward = genome.window(dataclasses.replace(record.interval, strand="+")).sequence
+            is_turned = record.sequence != forward
+            place = record.interval.end - 1 - middle if is_turned else record.interval.start + middle
+            distance = int(sites.distance(record.interval.contig, np.array([place]))[0])
+            is_negative = (index - 15) % 2
+            assert distance > 1_400 if is_negative else distance <= 75
+            if is_negative:
+                distances.append(distance)
+    assert min(distances) < 8_000 < max(distances)  # some beside a promoter, some far from all

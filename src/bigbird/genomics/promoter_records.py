@@ -15,7 +15,7 @@ from bigbird.data.intervals import Interval, parse_region, read_annotation, read
 from bigbird.data.records import Record, Span, on_genome
 from bigbird.data.sources import Datasets, check_least, check_seed
 from bigbird.errors import ConfigError, DataError
-from bigbird.genomics.promoters import GRID_BP, LABELS, Candidates, Sites, centred, gc_share
+from bigbird.genomics.promoters import GRID_BP, LABELS, Candidates, Sites, centred, gc_share, shifted_place
 
 _IGNORED_BP = 300  # around a start only the annotation knows nothing counts as right or wrong
 _MATCHED_BP = 2_000  # over which a negative has its promoter's share of G and C; over more, islands would differ
@@ -34,6 +34,8 @@ class PromoterData:
     span_bp             bases left and right of a start site that carry its label
     any_share           records per promoter from anywhere in the regions, beside one around 2,000 bases far from
                         every start whose share of G and C is that of the promoter
+    contrast_share      pairs of records per promoter in which only the bases around one place count: its start in one,
+                        in the other a place far from every start and composed alike, or 3 to 9 kb away from it
     """
 
     genomes: tuple[str, ...] = ()
@@ -44,10 +46,11 @@ class PromoterData:
     window_bp: int = 4_000
     span_bp: int = 100
     any_share: float = 0.3
+    contrast_share: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_least(self, window_bp=GRID_BP, span_bp=0, any_share=0)
+        check_least(self, window_bp=GRID_BP, span_bp=0, any_share=0, contrast_share=0)
         check_seed(self.seed)
         if self.window_bp % GRID_BP:
             raise ConfigError(f"data.window_bp must be a multiple of {GRID_BP}, got {self.window_bp}")
@@ -96,13 +99,19 @@ class PromoterWindows:
         self._matched_bp = min(_MATCHED_BP, config.window_bp)
         self.candidates = Candidates(genome, sites, regions, window_bp=self._matched_bp)
         self._num_any = round(config.any_share * len(self.promoters))
+        self._num_contrasts = 2 * round(config.contrast_share * len(self.promoters))
 
     def __len__(self) -> int:
-        return 2 * len(self.promoters) + self._num_any
+        return 2 * len(self.promoters) + self._num_any + self._num_contrasts
 
     def record(self, index: int, *, epoch: int) -> Record:
-        """See `RecordSource`. First the promoters, then their negatives, then windows from anywhere."""
+        """See `RecordSource`. First the promoters, then their negatives, windows from anywhere, and contrasts."""
         key = (self.config.seed, epoch, index)
+        number = index - 2 * len(self.promoters) - self._num_any
+        record = self._contrast(number, key) if number >= 0 else self._whole(index, key)
+        return record.on_other_strand() if randomness.uniform(*key, 0) < 0.5 else record
+
+    def _whole(self, index: int, key: tuple[int, ...]) -> Record:
         kind, site = divmod(index, len(self.promoters))
         if kind == 0:
             window = self._around(self.promoters[site], key)
@@ -110,8 +119,26 @@ class PromoterWindows:
             window = self._around(self._negative(self.promoters[site], key), key)
         else:
             window = random_window(self.genome, self.regions, self.config.window_bp, *key)
-        record = self._labelled(replace(window, strand="."))
-        return record.on_other_strand() if randomness.uniform(*key, 0) < 0.5 else record
+        return self._labelled(replace(window, strand="."))
+
+    def _contrast(self, number: int, key: tuple[int, ...]) -> Record:
+        """A record in which only the bases around one place count."""
+        pair, is_negative = divmod(number, 2)
+        place = self.promoters[pair % len(self.promoters)]
+        if is_negative:
+            is_far = randomness.uniform(*key, 4) < 0.5
+            place = (None if is_far else self._beside(place, key)) or self._negative(place, key)
+        window = self._around(place, key)
+        first = max(0, place.start - self.config.span_bp - window.start)
+        last = min(window.length, place.start + self.config.span_bp + 1 - window.start)
+        return replace(self._labelled(replace(window, strand=".")), ignored=((0, first), (last, window.length)))
+
+    def _beside(self, site: Interval, key: tuple[int, ...]) -> Interval | None:
+        place = shifted_place(site, self.sites, *key, 3)
+        is_inside = place is not None and any(
+            region.contig == place.contig and region.start <= place.start < region.end for region in self.regions
+        )
+        return place if is_inside else None
 
     def _around(self, site: Interval, key: tuple[int, ...]) -> Interval:
         """A window with the site somewhere in it, not beyond its region: what lies there may be for validation."""

@@ -158,13 +158,20 @@ def matched_negatives(
                 break
 
 
+def shifted_place(site: Interval, sites: Sites, *key: int, least: int = 0) -> Interval | None:
+    """A base 3,000 to 9,000 from a promoter's site, past `least`, with no start near; None if none is found."""
+    for attempt in range(50):
+        shift = int(randomness.integers(SHIFT_BP[0], SHIFT_BP[1] + 1, *key, attempt, 0))
+        sign = 1 if randomness.uniform(*key, attempt, 1) < 0.5 else -1
+        place = site.start + sign * shift
+        if place > least and sites.distance(site.contig, np.array([place]))[0] > SHIFT_CLEAR_BP:
+            return replace(site, start=place, end=place + 1)
+    return None
+
+
 def shifted_negatives(sites: Sites, regions: Sequence[Interval], *, window_bp: int, seed: int) -> Iterator[Interval]:
     """Each promoter's window moved 3,000 to 9,000 bases to where no start site is near ("N6")."""
     for index, site in enumerate(site for region in regions for site in sites.promoters_in(region)):
-        for attempt in range(50):
-            shift = int(randomness.integers(SHIFT_BP[0], SHIFT_BP[1] + 1, seed, index, attempt, 0))
-            sign = 1 if randomness.uniform(seed, index, attempt, 1) < 0.5 else -1
-            place = site.start + sign * shift
-            if place > window_bp and sites.distance(site.contig, np.array([place]))[0] > SHIFT_CLEAR_BP:
-                yield centred(replace(site, start=place, end=place + 1), window_bp)
-                break
+        place = shifted_place(site, sites, seed, index, least=window_bp)
+        if place is not None:
+            yield centred(place, window_bp)
