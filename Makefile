@@ -30,6 +30,7 @@ test: check
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run --Werror src/bigbird/attention/native/*.h src/bigbird/attention/native/*.cpp
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev

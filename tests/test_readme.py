@@ -1,5 +1,6 @@
 """The README and the docs tell the truth: their Python runs, their commands exist, their files are there."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -73,3 +74,41 @@ def test_the_promoter_model_comes_with_the_package_and_is_small():
     folder = ROOT / "src/bigbird/pretrained/promoter"
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 16_000_000
     assert (folder / "README.md").is_file()
+
+
+CARD = "src/bigbird/pretrained/promoter/README.md"
+
+
+def measured():
+    """Every number in the result files; triples of value and interval together."""
+    found = set()
+
+    def collect(value):
+        if isinstance(value, dict):
+            for inner in value.values():
+                collect(inner)
+        elif isinstance(value, list):
+            if len(value) == 3 and all(isinstance(number, float) for number in value):
+                found.add(tuple(f"{number:.3f}" for number in value))
+            for inner in value:
+                collect(inner)
+        elif isinstance(value, float):
+            found.add(f"{value:.3f}")
+
+    for path in (ROOT / "benchmarks/results").glob("*.json"):
+        collect(json.loads(path.read_text()))
+    return found
+
+
+@pytest.mark.parametrize("page", ["README.md", CARD])
+def test_figures_with_intervals_were_measured(page):
+    triples = re.findall(r"([+-]?\d\.\d{3}) \[(-?\d\.\d{3}), (\d\.\d{3})\]", text_of(page))
+    assert triples
+    assert not [triple for triple in triples if (triple[0].lstrip("+"), *triple[1:]) not in measured()]
+
+
+@pytest.mark.parametrize("page", ["README.md", CARD])
+def test_recall_and_precision_were_measured(page):
+    figures = re.findall(r"(?:recall|precision) (\d\.\d{3})", text_of(page))
+    assert figures
+    assert set(figures) <= measured()

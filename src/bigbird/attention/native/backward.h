@@ -15,7 +15,7 @@
 
 namespace {
 
-constexpr int64_t WANTED_UNITS = 32;             // over all batches and heads: enough to keep many cores busy
+constexpr int64_t WANTED_UNITS = 32;              // over all batches and heads: enough to keep many cores busy
 constexpr int64_t MIN_UNIT_PAIRS = 64 * 64 * 64;  // query-key pairs; less is not worth a slot's memory
 constexpr int64_t SCRATCH_FLOATS = 16 << 20;      // slots held at once, unless a single head needs more
 
@@ -107,7 +107,9 @@ public:
         const int64_t rows = MAX_QUERIES * padded(head_dim_), key_rows = MAX_KEYS * padded(head_dim_);
         const int64_t scores = MAX_KEYS * MAX_QUERIES;
         float* memory = buffer.floats(6 * rows + 2 * key_rows + 3 * scores + 3 * MAX_QUERIES);
-        auto operands = [&](int64_t count) { return reinterpret_cast<Operand*>(std::exchange(memory, memory + count)); };
+        auto operands = [&](int64_t count) {
+            return reinterpret_cast<Operand*>(std::exchange(memory, memory + count));
+        };
         auto floats = [&](int64_t count) { return std::exchange(memory, memory + count); };
         queries_across_ = operands(rows), queries_along_ = operands(rows);
         gradients_across_ = operands(rows), gradients_along_ = operands(rows);
@@ -127,8 +129,8 @@ public:
             const int64_t first = std::max(unit.first, problem_.row_starts[list_row + block]);
             const int64_t last = std::min(unit.last, problem_.row_starts[list_row + block + 1]);
             if (first >= last) continue;
-            const bool is_whole = first == problem_.row_starts[list_row + block] &&
-                                  last == problem_.row_starts[list_row + block + 1];
+            const bool is_whole =
+                first == problem_.row_starts[list_row + block] && last == problem_.row_starts[list_row + block + 1];
             float* target = is_whole ? nullptr : parts + part++ * layout_.part_floats;
             for (int64_t step = 0; step < steps_per_block(problem_); ++step) {
                 const QueryStep queries = query_step(problem_, block, step);
@@ -170,8 +172,10 @@ private:
     }
 
     static const Operand* row_operands(const uint16_t* rounded, const float* floats, int64_t place) {
-        if constexpr (HAS_PAIRS<Kind>) return reinterpret_cast<const Operand*>(rounded + place);
-        else return floats + place;
+        if constexpr (HAS_PAIRS<Kind>)
+            return reinterpret_cast<const Operand*>(rounded + place);
+        else
+            return floats + place;
     }
 
     void visit_keys(const QueryStep& queries, const Unit& unit, int64_t first, int64_t last, float* slots) {
@@ -192,8 +196,8 @@ private:
             v.set(keys.v, keys.size, head_dim_, false, value_scratch_);
             for (int key = 0; key < keys.size; ++key) {
                 const int64_t slot = unit.slot_of_entry[static_cast<size_t>(keys.entries[key] - unit.first)];
-                key_gradients[key] = slots + slot * layout_.slot_floats +
-                                     keys.places[key] % problem_.block_size * layout_.row_floats;
+                key_gradients[key] =
+                    slots + slot * layout_.slot_floats + keys.places[key] % problem_.block_size * layout_.row_floats;
                 value_gradients[key] = key_gradients[key] + layout_.part_floats;
             }
             const Scale scale{problem_.scale * LOG2_E, keys.log_counts, tops_};
@@ -205,8 +209,9 @@ private:
                                               layout_.row_floats, Keep{value_gradients, true});
             multiply<Arithmetic, Order::ROWS>(keys.size, queries_depth, feature_width, gradient_rows, queries_along_,
                                               layout_.row_floats, Keep{key_gradients, true});
-            multiply<Arithmetic, Order::COLUMNS>(static_cast<int>(head_dim_), (keys.size + PER - 1) / PER, queries.width,
-                                                 k.members, gradient_members(), lanes, Keep{query_rows.data(), true});
+            multiply<Arithmetic, Order::COLUMNS>(static_cast<int>(head_dim_), (keys.size + PER - 1) / PER,
+                                                 queries.width, k.members, gradient_members(), lanes,
+                                                 Keep{query_rows.data(), true});
         }
     }
 
@@ -261,7 +266,13 @@ class Collector {
 public:
     Collector(const Problem& problem, const BackwardPlan& plan, int64_t batch, int64_t head, const float* slots,
               const float* parts)
-        : problem_(problem), plan_(plan), layout_(problem), batch_(batch), head_(head), slots_(slots), parts_(parts),
+        : problem_(problem),
+          plan_(plan),
+          layout_(problem),
+          batch_(batch),
+          head_(head),
+          slots_(slots),
+          parts_(parts),
           sum_(static_cast<size_t>(problem.head_dim)) {}
 
     void keys_and_values(int64_t block) {
@@ -326,7 +337,9 @@ void backward(const Problem& problem) {
             return plans[problem.num_lists > 1 ? static_cast<size_t>((done + number) % problem.heads) : 0];
         };
         auto slots_of = [&](int64_t number) { return memory + number * most_floats; };
-        auto parts_of = [&](int64_t number) { return slots_of(number) + plan_of(number).num_slots * layout.slot_floats; };
+        auto parts_of = [&](int64_t number) {
+            return slots_of(number) + plan_of(number).num_slots * layout.slot_floats;
+        };
         const int64_t units = static_cast<int64_t>(most_units);
         parallel_for(count * units, 1, problem.num_threads, [&](int64_t item) {
             static thread_local Buffer buffer;

@@ -74,8 +74,9 @@ public:
                 weights = weigh_in_memory(keys.size, queries.width, keys.log_counts);
             }
             for (int lane = 0; lane < lanes; ++lane) sum_[lane] += more_[lane];
-            multiply<Arithmetic, Order::COLUMNS>(static_cast<int>(head_dim_), (keys.size + PER - 1) / PER, queries.width,
-                                                 v.members, weights, lanes, Keep{output_rows.data(), true});
+            multiply<Arithmetic, Order::COLUMNS>(static_cast<int>(head_dim_), (keys.size + PER - 1) / PER,
+                                                 queries.width, v.members, weights, lanes,
+                                                 Keep{output_rows.data(), true});
         }
     }
 
@@ -139,8 +140,8 @@ public:
                 write_row(block + lane * stride, head_dim_, 1.0f,
                           row_of<typename Kind::Element>(problem_.out, item.batch, item.head, place));
                 const float sum = sum_[first + lane];
-                float* kept = problem_.softmax +
-                              2 * ((item.batch * problem_.heads + item.head) * problem_.query_length + place);
+                float* kept =
+                    problem_.softmax + 2 * ((item.batch * problem_.heads + item.head) * problem_.query_length + place);
                 kept[0] = sum == 0.0f ? INFINITY : top_[first + lane];  // what sees nothing weighs nothing
                 kept[1] = sum == 0.0f ? 0.0f : 1.0f / sum;
             }
@@ -170,8 +171,10 @@ private:
     auto weight_writer() const { return weight_writer_of<Kind>(scores_, pairs_); }
 
     const Operand* weights() const {
-        if constexpr (HAS_PAIRS<Kind>) return pairs_;
-        else return scores_;
+        if constexpr (HAS_PAIRS<Kind>)
+            return pairs_;
+        else
+            return scores_;
     }
 
     // The maximum that weights are relative to is that of the first few keys; it is looked for again only when weights
@@ -235,9 +238,10 @@ inline ForwardPlan plan_forward(const Problem& problem) {
                     }
                     const int64_t first_piece = plan.num_pieces;
                     for (int64_t start = first; start < last; start += piece_entries)
-                        plan.items.push_back(
-                            {batch, head, block, step, start, std::min(start + piece_entries, last), plan.num_pieces++});
-                    plan.merges.push_back({{batch, head, block, step, first, last, first_piece}, plan.num_pieces - first_piece});
+                        plan.items.push_back({batch, head, block, step, start, std::min(start + piece_entries, last),
+                                              plan.num_pieces++});
+                    plan.merges.push_back(
+                        {{batch, head, block, step, first, last, first_piece}, plan.num_pieces - first_piece});
                 }
     return plan;
 }
@@ -253,8 +257,10 @@ void forward(const Problem& problem) {
         const QueryStep queries = query_step(problem, item.block, item.step);
         ForwardWorker<Kind> worker(problem, buffer);
         worker.attend(item, queries);
-        if (item.piece < 0) worker.finish(item, queries);
-        else worker.keep_piece(queries, memory + item.piece * piece_floats(problem));
+        if (item.piece < 0)
+            worker.finish(item, queries);
+        else
+            worker.keep_piece(queries, memory + item.piece * piece_floats(problem));
     });
     parallel_for(static_cast<int64_t>(plan.merges.size()), 1, problem.num_threads, [&](int64_t number) {
         static thread_local Buffer buffer;

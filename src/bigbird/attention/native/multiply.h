@@ -3,8 +3,8 @@
 //     ROWS     c[m][n] = sum over k of a[m][k] * b[k][n]      a: a pointer per row m
 //     COLUMNS  c[m][n] = sum over k of a[k][m] * b[k][n]      a: a pointer per row k, read down its columns
 //
-// b is packed, a multiple of LANES wide. A value of a is spread over a vector and multiplied with several vectors of b; the
-// sums stay in registers for the whole depth, and are handed over there to what finishes them.
+// b is packed, a multiple of LANES wide. A value of a is spread over a vector and multiplied with several vectors of b;
+// the sums stay in registers for the whole depth, and are handed over there to what finishes them.
 #pragma once
 
 #include <algorithm>
@@ -30,8 +30,8 @@ struct PairArithmetic {
     static constexpr int PER_OPERAND = 2;
     static inline Floats multiply_add(Floats sum, uint32_t x, __m512i y) {
         const __m512i spread = _mm512_set1_epi32(static_cast<int>(x));
-        return reinterpret<Floats>(_mm512_dpbf16_ps(reinterpret<__m512>(sum), reinterpret<__m512bh>(spread),
-                                                    reinterpret<__m512bh>(y)));
+        return reinterpret<Floats>(
+            _mm512_dpbf16_ps(reinterpret<__m512>(sum), reinterpret<__m512bh>(spread), reinterpret<__m512bh>(y)));
     }
     static inline __m512i load_operands(const uint32_t* place) { return _mm512_loadu_si512(place); }
 };
@@ -54,8 +54,9 @@ inline Operand operand_at(const Operand* place) {
     return load<Operand>(place);  // pairs of bfloat16 may lie at odd multiples of two bytes
 }
 
-// What becomes of a tile of sums, ROWS rows from `first` on and WIDTH vectors from `column` on, while it is in registers.
-// This one stores it, or adds it: at the end and not to begin with, because many short sums round less than a long one.
+// What becomes of a tile of sums, ROWS rows from `first` on and WIDTH vectors from `column` on, while it is in
+// registers. This one stores it, or adds it: at the end and not to begin with, because many short sums round less than
+// a long one.
 struct Keep {
     float* const* rows;
     bool add;
@@ -63,23 +64,26 @@ struct Keep {
     template <int ROWS, int WIDTH>
     inline void operator()(int first, int64_t column, const Floats (&sums)[ROWS][WIDTH]) const {
         BIGBIRD_UNROLL
-        for (int m = 0; m < ROWS; ++m)
+        for (int m = 0; m < ROWS; ++m) {
             BIGBIRD_UNROLL
             for (int n = 0; n < WIDTH; ++n) {
                 float* place = rows[first + m] + column + n * LANES;
                 store(place, add ? load<Floats>(place) + sums[m][n] : sums[m][n]);
             }
+        }
     }
 };
 
 template <class Arithmetic, Order ORDER, int ROWS, int WIDTH, class Finish>
 inline void multiply_tile(int first, int64_t depth, const typename Arithmetic::Operand* const* a,
-                          const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column, const Finish& finish) {
+                          const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column,
+                          const Finish& finish) {
     Floats sums[ROWS][WIDTH];
     BIGBIRD_UNROLL
-    for (int m = 0; m < ROWS; ++m)
+    for (int m = 0; m < ROWS; ++m) {
         BIGBIRD_UNROLL
         for (int n = 0; n < WIDTH; ++n) sums[m][n] = Floats{};
+    }
     const typename Arithmetic::Operand* rows[ROWS];
     BIGBIRD_UNROLL
     for (int m = 0; m < ROWS; ++m) rows[m] = ORDER == Order::ROWS ? a[first + m] : nullptr;
@@ -99,7 +103,8 @@ inline void multiply_tile(int first, int64_t depth, const typename Arithmetic::O
 
 template <class Arithmetic, Order ORDER, int ROWS, int WIDTH, class Finish>
 inline int multiply_rows(int first, int num_rows, int64_t depth, const typename Arithmetic::Operand* const* a,
-                         const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column, const Finish& finish) {
+                         const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column,
+                         const Finish& finish) {
     for (; num_rows - first >= ROWS; first += ROWS)
         multiply_tile<Arithmetic, ORDER, ROWS, WIDTH>(first, depth, a, b, b_stride, column, finish);
     return first;
@@ -108,7 +113,8 @@ inline int multiply_rows(int first, int num_rows, int64_t depth, const typename 
 template <class Arithmetic, Order ORDER, int WIDTH, class Finish>
 void multiply_panel(int num_rows, int64_t depth, const typename Arithmetic::Operand* const* a,
                     const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column, const Finish& finish) {
-    int done = multiply_rows<Arithmetic, ORDER, tile_rows(WIDTH), WIDTH>(0, num_rows, depth, a, b, b_stride, column, finish);
+    int done =
+        multiply_rows<Arithmetic, ORDER, tile_rows(WIDTH), WIDTH>(0, num_rows, depth, a, b, b_stride, column, finish);
     done = multiply_rows<Arithmetic, ORDER, 2, WIDTH>(done, num_rows, depth, a, b, b_stride, column, finish);
     multiply_rows<Arithmetic, ORDER, 1, WIDTH>(done, num_rows, depth, a, b, b_stride, column, finish);
 }
@@ -120,11 +126,19 @@ void multiply(int num_rows, int64_t depth, int width, const typename Arithmetic:
     for (int done = 0; done < width; done += MAX_WIDTH) {
         const int64_t column = static_cast<int64_t>(done) * LANES;
         switch (std::min(width - done, MAX_WIDTH)) {
-            case 1: multiply_panel<Arithmetic, ORDER, 1>(num_rows, depth, a, b + column, b_stride, column, finish); break;
-            case 2: multiply_panel<Arithmetic, ORDER, 2>(num_rows, depth, a, b + column, b_stride, column, finish); break;
+            case 1:
+                multiply_panel<Arithmetic, ORDER, 1>(num_rows, depth, a, b + column, b_stride, column, finish);
+                break;
+            case 2:
+                multiply_panel<Arithmetic, ORDER, 2>(num_rows, depth, a, b + column, b_stride, column, finish);
+                break;
 #if BIGBIRD_LANES == 16
-            case 3: multiply_panel<Arithmetic, ORDER, 3>(num_rows, depth, a, b + column, b_stride, column, finish); break;
-            case 4: multiply_panel<Arithmetic, ORDER, 4>(num_rows, depth, a, b + column, b_stride, column, finish); break;
+            case 3:
+                multiply_panel<Arithmetic, ORDER, 3>(num_rows, depth, a, b + column, b_stride, column, finish);
+                break;
+            case 4:
+                multiply_panel<Arithmetic, ORDER, 4>(num_rows, depth, a, b + column, b_stride, column, finish);
+                break;
 #endif
         }
     }

@@ -64,7 +64,8 @@ inline void exchange(Words (&rows)[LANES], std::integer_sequence<int, LANE...>) 
     for (int first = 0; first < LANES; ++first) {
         if (first & DISTANCE) continue;
         const Words one = rows[first], other = rows[first + DISTANCE];
-        rows[first] = pick(one, other, std::integer_sequence<int, (LANE & DISTANCE ? LANES + LANE - DISTANCE : LANE)...>());
+        rows[first] =
+            pick(one, other, std::integer_sequence<int, (LANE & DISTANCE ? LANES + LANE - DISTANCE : LANE)...>());
         rows[first + DISTANCE] =
             pick(one, other, std::integer_sequence<int, (LANE & DISTANCE ? LANES + LANE : LANE + DISTANCE)...>());
     }
@@ -104,7 +105,9 @@ inline void widen(const uint16_t* row, int64_t count, float* out) {
     for (int64_t d = 0; d < count; ++d) out[d] = from_bfloat16(row[d]);
 }
 
-inline void copy_row(const float* row, int64_t count, float* out) { std::memcpy(out, row, static_cast<size_t>(count) * 4); }
+inline void copy_row(const float* row, int64_t count, float* out) {
+    std::memcpy(out, row, static_cast<size_t>(count) * 4);
+}
 inline void copy_row(const uint16_t* row, int64_t count, float* out) { widen(row, count, out); }
 
 inline void interleave(const uint16_t* even, const uint16_t* odd, int64_t count, uint32_t* out) {

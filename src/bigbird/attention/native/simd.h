@@ -68,7 +68,7 @@ inline Floats exp2(Floats x) {
     const Floats rest = x - whole;
 #else
     x = larger(all(-127.0f), x);
-    x = smaller(all(128.0f), x);  // gives infinity; more would wrap around
+    x = smaller(all(128.0f), x);                  // gives infinity; more would wrap around
     const Floats shifted = x + all(12582912.0f);  // 1.5 * 2^23: the low bits now hold the nearest whole number
     const Floats rest = x - (shifted - all(12582912.0f));
 #endif

@@ -26,12 +26,13 @@ inline void find_tops(const float* scores, int64_t stride, int num_keys, const S
     Floats found[WIDTH];
     BIGBIRD_UNROLL
     for (int n = 0; n < WIDTH; ++n) found[n] = all(NOTHING_YET);
-    for (int key = 0; key < num_keys; ++key)
+    for (int key = 0; key < num_keys; ++key) {
         BIGBIRD_UNROLL
         for (int n = 0; n < WIDTH; ++n) {
             const Floats score = load<Floats>(scores + key * stride + n * LANES);
             found[n] = larger(score * all(scale.factor) + all(scale.log_counts[key]), found[n]);
         }
+    }
     BIGBIRD_UNROLL
     for (int n = 0; n < WIDTH; ++n) store(tops + n * LANES, found[n]);
 }
@@ -41,7 +42,9 @@ struct FloatWriter {
     static constexpr int KEYS = 1;
     float* weights;
 
-    inline void operator()(int64_t place, int64_t, const Floats (&weight)[1]) const { store(weights + place, weight[0]); }
+    inline void operator()(int64_t place, int64_t, const Floats (&weight)[1]) const {
+        store(weights + place, weight[0]);
+    }
 };
 
 #if defined(__AVX512BF16__)
@@ -51,8 +54,8 @@ inline __m512i rounded(Floats even, Floats odd) {
 
 // even lanes then odd lanes -> an even and an odd lane in each word
 inline __m512i paired(__m512i both) {
-    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
-                                           5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                                           21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     return _mm512_permutexvar_epi16(order, both);
 }
 
@@ -85,7 +88,7 @@ inline void weigh(const float* scores, int64_t stride, int64_t first_lane, int n
     Floats tops[WIDTH], total[WIDTH];
     BIGBIRD_UNROLL
     for (int n = 0; n < WIDTH; ++n) tops[n] = load<Floats>(scale.tops + first_lane + n * LANES), total[n] = Floats{};
-    for (int key = 0; key < num_keys; key += Writer::KEYS)
+    for (int key = 0; key < num_keys; key += Writer::KEYS) {
         BIGBIRD_UNROLL
         for (int n = 0; n < WIDTH; ++n) {
             Floats weight[Writer::KEYS];
@@ -99,6 +102,7 @@ inline void weigh(const float* scores, int64_t stride, int64_t first_lane, int n
             }
             write(place, first_lane + n * LANES, weight);
         }
+    }
     BIGBIRD_UNROLL
     for (int n = 0; n < WIDTH; ++n) store(sums + first_lane + n * LANES, total[n]);
 }
@@ -124,7 +128,9 @@ struct Weigh {
                 BIGBIRD_UNROLL
                 for (int also = 0; also < Writer::KEYS; ++also) {
                     const bool is_key = m + also < ROWS;  // the last of an odd number stands alone
-                    weight[also] = is_key ? exp2(scale.exponent(scores[is_key ? m + also : m][n], first + m + also, top)) : Floats{};
+                    weight[also] = is_key
+                                       ? exp2(scale.exponent(scores[is_key ? m + also : m][n], first + m + also, top))
+                                       : Floats{};
                     total += weight[also];
                 }
                 write((first + m) * stride + lane, lane, weight);
@@ -145,7 +151,7 @@ struct FloatWeights {
     template <int ROWS, int WIDTH>
     inline void operator()(int first, int64_t column, const Floats (&scores)[ROWS][WIDTH]) const {
         BIGBIRD_UNROLL
-        for (int m = 0; m < ROWS; ++m)
+        for (int m = 0; m < ROWS; ++m) {
             BIGBIRD_UNROLL
             for (int n = 0; n < WIDTH; ++n) {
                 const int64_t lane = column + n * LANES, place = (first + m) * stride + lane;
@@ -154,6 +160,7 @@ struct FloatWeights {
                 store(weights + place, weight);
                 if (rounded_rows) store(rounded_rows + place, to_bfloat16(weight));
             }
+        }
     }
 };
 
@@ -166,12 +173,14 @@ struct FloatGradients {
     template <int ROWS, int WIDTH>
     inline void operator()(int first, int64_t column, const Floats (&products)[ROWS][WIDTH]) const {
         BIGBIRD_UNROLL
-        for (int m = 0; m < ROWS; ++m)
+        for (int m = 0; m < ROWS; ++m) {
             BIGBIRD_UNROLL
             for (int n = 0; n < WIDTH; ++n) {
                 const int64_t lane = column + n * LANES, place = (first + m) * stride + lane;
-                store(gradients + place, load<Floats>(weights + place) * (products[m][n] - load<Floats>(deltas + lane)));
+                store(gradients + place,
+                      load<Floats>(weights + place) * (products[m][n] - load<Floats>(deltas + lane)));
             }
+        }
     }
 };
 
@@ -186,7 +195,7 @@ struct PairGradients {
     template <int ROWS, int WIDTH>
     inline void operator()(int first, int64_t column, const Floats (&products)[ROWS][WIDTH]) const {
         BIGBIRD_UNROLL
-        for (int m = 0; m < ROWS; m += 2)
+        for (int m = 0; m < ROWS; m += 2) {
             BIGBIRD_UNROLL
             for (int n = 0; n < WIDTH; ++n) {
                 const int64_t lane = column + n * LANES, place = (first + m) * stride + lane;
@@ -194,12 +203,14 @@ struct PairGradients {
                 const bool is_pair = m + 1 < ROWS;  // the last of an odd number stands alone
                 const Floats even = load<Floats>(weights + place) * (products[m][n] - delta);
                 const Floats odd =
-                    is_pair ? load<Floats>(weights + place + stride) * (products[is_pair ? m + 1 : m][n] - delta) : Floats{};
+                    is_pair ? load<Floats>(weights + place + stride) * (products[is_pair ? m + 1 : m][n] - delta)
+                            : Floats{};
                 const __m512i both = rounded(even, odd);
                 store(rows + place, _mm512_castsi512_si256(both));
                 if (is_pair) store(rows + place + stride, _mm512_extracti64x4_epi64(both, 1));
                 store(pairs + (place - lane) / 2 + lane, paired(both));
             }
+        }
     }
 };
 #endif

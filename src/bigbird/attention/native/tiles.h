@@ -6,7 +6,7 @@
 namespace {
 
 constexpr int MAX_QUERIES = 64;  // of one step; a larger block is taken in several
-constexpr int MAX_KEYS = 128;  // several blocks of one list together: fewer, longer sums
+constexpr int MAX_KEYS = 128;    // several blocks of one list together: fewer, longer sums
 constexpr float LOG2_E = 1.44269504088896340736f;
 
 // How the elements of the caller's tensors become operands.
@@ -44,8 +44,10 @@ struct Rows {
             if (!with_members) return;
             for (int row = 0; row < size; row += 2) {
                 Operand* pairs = reinterpret_cast<Operand*>(scratch) + row / 2 * head_dim;
-                if (row + 1 < size) interleave(rows[row], rows[row + 1], head_dim, pairs);
-                else interleave_last(rows[row], head_dim, pairs);
+                if (row + 1 < size)
+                    interleave(rows[row], rows[row + 1], head_dim, pairs);
+                else
+                    interleave_last(rows[row], head_dim, pairs);
                 members[row / 2] = pairs;
             }
         } else {
@@ -82,8 +84,8 @@ public:
     const Element* k[MAX_KEYS];
     const Element* v[MAX_KEYS];
     float log_counts[MAX_KEYS];  // base 2
-    int64_t places[MAX_KEYS];   // in the document
-    int64_t entries[MAX_KEYS];  // of the pattern's list
+    int64_t places[MAX_KEYS];    // in the document
+    int64_t entries[MAX_KEYS];   // of the pattern's list
 
     // The next step; false when there are no more keys.
     bool next() {
@@ -159,8 +161,10 @@ void pack_along(const Problem& problem, const TensorView& view, int64_t batch, i
         const auto* source = row_of<const typename Kind::Element>(view, batch, head, queries.first + row);
         auto* target = out + row / Kind::Arithmetic::PER_OPERAND * stride;
         if constexpr (HAS_PAIRS<Kind>) {
-            if (row + 1 < queries.size) interleave(source, source + view.row, count, target);
-            else interleave_last(source, count, target);
+            if (row + 1 < queries.size)
+                interleave(source, source + view.row, count, target);
+            else
+                interleave_last(source, count, target);
         } else {
             copy_row(source, count, target);
         }
