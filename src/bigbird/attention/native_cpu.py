@@ -132,7 +132,7 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, *lists: Any) -> tuple[Tensor, Tens
 
 
 def _forward_results(q: Tensor, _k: Tensor, _v: Tensor, *_lists: Any) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(q), q.new_empty((*q.shape[:3], 2), dtype=torch.float32)
+    return _result_like(q), q.new_empty((*q.shape[:3], 2), dtype=torch.float32)
 
 
 def _backward(
@@ -148,7 +148,14 @@ def _backward(
 def _backward_results(
     _grad_out: Tensor, q: Tensor, k: Tensor, v: Tensor, *_others: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+    return _result_like(q), _result_like(k), _result_like(v)
+
+
+def _result_like(x: Tensor) -> Tensor:
+    """Room for a result, ordered as x in memory unless that scatters head_dim, which the library writes whole."""
+    result = torch.empty_like(x)
+    is_whole = result.stride(3) == 1 or x.shape[3] == 1
+    return result if is_whole else torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
 def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
