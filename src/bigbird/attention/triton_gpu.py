@@ -1,13 +1,12 @@
 """The Triton kernels for GPUs in `triton_kernels`: work lists, launches, and the operators offered to PyTorch.
 
-Triton is optional and is imported inside the functions that launch. This backend has never run on a GPU: its kernels are
-tested with Triton's interpreter on a CPU and by compiling them for the H100 and H200.
+Triton is optional and is imported inside the functions that launch. This backend has never run on a GPU: its kernels
+are tested with Triton's interpreter on a CPU and by compiling them for the H100 and H200.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -22,7 +21,7 @@ MAX_HEAD_DIM = 128
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 _MIN_CAPABILITY = (8, 0)  # bfloat16 in tensor cores, asynchronous copies
 _PIECE_TOKENS = 1024  # a row of twice as many keys (or queries) and more is cut into pieces of about this many
-_STRIP = 16  # tokens of a long row whose pieces one program adds
+_MERGED_ROWS = 16  # tokens of a long row whose pieces one program adds
 _DELTA_ROWS = 64
 _LOG2_E = 1.4426950408889634
 
@@ -120,10 +119,10 @@ def _new_plan(
     order = columns.argsort(stable=True)  # query blocks stay ascending
     num_columns = (len(row_starts) - 1) // query_blocks * key_blocks_per_head
     column_starts = torch.searchsorted(columns[order], torch.arange(num_columns + 1, device=device))
-    piece = _PIECE_TOKENS // block_size
+    piece = max(1, _PIECE_TOKENS // block_size)
     both = [(starts, (starts.diff() // piece).clamp(min=1)) for starts in (row_starts, column_starts)]
     if may_ask:
-        *sizes, has_counts = _exact_sizes(*(pieces for _, pieces in both), key_counts)
+        *sizes, has_counts = _exact_sizes(both[0][1], both[1][1], key_counts)
     else:
         sizes = [_Sizes(len(pieces) + pairs // piece, pairs // (2 * piece), pairs // piece) for _, pieces in both]
         has_counts = True
@@ -165,16 +164,30 @@ def _work(starts: Tensor, pieces: Tensor, sizes: _Sizes, blocks: Tensor, log2_co
 
 
 class Config(NamedTuple):
-    """How a kernel is compiled: tokens of a tile (as many blocks as fit, at least one), warps, stages of loading."""
+    """How a kernel is compiled: its own tokens, those of a tile, warps, stages of loading, most registers of a thread."""
 
-    tokens: int
+    rows: int
+    tile: int
     warps: int
     stages: int
+    registers: int | None = None
 
 
-def config_of(kernel: str, *, head_dim: int, is_half: bool, block_size: int) -> Config:
-    """From a table, never by trying out: the same bits in every process, no pause, and CUDA graphs work."""
-    return Config(128 if kernel == "attend" else 64, 4, 3)
+def config_of(kernel: str, *, block_size: int, head_dim: int, is_half: bool, is_whole: bool) -> Config:
+    """From a table, never by trying out: the same bits in every process, no pause, and CUDA graphs work.
+
+    head_dim is a power of two; is_whole: no key is masked or missing. Chosen by what ptxas says for sm_90 of registers,
+    shared memory and so of programs side by side (tests/attention/test_triton.py holds it to that), not yet by a clock:
+    three programs of `attend` and `key_value_gradient` share a multiprocessor at head_dim 64, four of `query_gradient`.
+    """
+    if not is_half:  # no tensor cores; larger products would fill the registers
+        return Config(min(32, block_size), 32 if kernel == "attend" and head_dim <= 64 else 16, 4, 1)
+    tile = 128 if kernel == "attend" and head_dim <= 64 else 64
+    stages = (
+        3 if is_whole else 2
+    )  # of three the first loads the list; where masks are read too, it takes a tile's memory
+    registers = 168 if kernel == "key_value_gradient" and head_dim == 64 and block_size >= 64 and is_whole else None
+    return Config(min(64, block_size), tile, 4, stages, registers)
 
 
 class _Call:
@@ -199,6 +212,7 @@ class _Call:
         self.heads_share = len(row_starts) - 1 == self.query_blocks
         self.folds = self.batch * self.heads if self.heads_share else self.batch
         self.padded_dim = max(16, 1 << (self.head_dim - 1).bit_length())
+        self.all_keys = key_mask is None and self.key_length % block_size == 0
         self.is_half = q.dtype != torch.float32
 
     @property
@@ -217,16 +231,28 @@ class _Call:
 
     def options(self, kernel: str, work: Work) -> dict[str, Any]:
         """Compile-time arguments of a kernel over tiles."""
-        config = config_of(kernel, head_dim=self.padded_dim, is_half=self.is_half, block_size=self.block_size)
-        return {
+        config = config_of(
+            kernel,
+            block_size=self.block_size,
+            head_dim=self.padded_dim,
+            is_half=self.is_half,
+            is_whole=self.all_keys,
+        )
+        options = {
             **self.shape(),
             "HAS_COUNTS": work.log2_counts is not None,
+            "ALL_KEYS": self.all_keys,
             "HAS_MASK": self.key_mask is not None,
-            "PACK": max(1, config.tokens // self.block_size),
-            "PRECISION": "tf32" if self.is_half else "ieee",
+            "ROWS": config.rows,
+            "TILE": config.tile,
+            "PRECISION": "tf32" if self.is_half else "ieee",  # of products of float32 alone
             "num_warps": config.warps,
             "num_stages": config.stages,
+            "enable_fp_fusion": True,
         }
+        if kernel == "key_value_gradient":
+            options["ALL_QUERIES"] = self.query_length % self.block_size == 0
+        return options if config.registers is None else options | {"maxnreg": config.registers}
 
     def shape(self, **more: int) -> dict[str, Any]:
         """Compile-time arguments of every kernel over rows."""
@@ -256,26 +282,27 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, *lists: Any) -> tuple[Tensor, Tens
     call = _Call(q, k, *lists)
     work = call.plan.by_query
     parts = [call.parts(q, work, call.padded_dim), call.parts(q, work), call.parts(q, work)]
+    options = call.options("attend", work)
     items, *others = call.lists(work)
     with torch.cuda.device_of(q):
-        kernels.attend[(len(items) * call.folds,)](
+        kernels.attend[len(items) * call.folds, call.block_size // options["ROWS"]](
             q, k, v, out, softmax, *parts, items, *others,
             *_strides(q, k, v, out),
             len(items), work.num_parts, call.heads, call.query_blocks, call.plane, call.query_length, call.key_length,
             call.scale * _LOG2_E,
-            **call.options("attend", work),
+            **options,
         )  # fmt: skip
         if len(work.merges):
-            kernels.merge_attended[(len(work.merges) * call.folds, call.block_size // _STRIP)](
+            kernels.merge_attended[(len(work.merges) * call.folds, call.block_size // _MERGED_ROWS)](
                 out, softmax, *parts, work.merges, *_strides(out),
                 len(work.merges), work.num_parts, call.heads, call.query_blocks, call.plane, call.query_length,
-                **call.shape(STRIP=_STRIP),
+                **call.shape(ROWS=_MERGED_ROWS),
             )  # fmt: skip
     return out, softmax
 
 
 def _forward_results(q: Tensor, _k: Tensor, _v: Tensor, *_lists: Any) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(q), q.new_empty((2, *q.shape[:3]), dtype=torch.float32)
+    return _empty_like(q), q.new_empty((2, *q.shape[:3]), dtype=torch.float32)
 
 
 def _backward(
@@ -294,7 +321,7 @@ def _backward(
 def _backward_results(
     _grad_out: Tensor, q: Tensor, k: Tensor, v: Tensor, *_others: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+    return _empty_like(q), _empty_like(k), _empty_like(v)
 
 
 def _delta(out: Tensor, grad_out: Tensor, softmax: Tensor, call: _Call) -> Tensor:
@@ -315,13 +342,14 @@ def _query_gradient(
 
     work = call.plan.by_query
     parts = call.parts(q, work, call.padded_dim)
+    options = call.options("query_gradient", work)
     items, *others = call.lists(work)
-    kernels.query_gradient[(len(items) * call.folds,)](
+    kernels.query_gradient[len(items) * call.folds, call.block_size // options["ROWS"]](
         q, k, v, grad_out, grad_q, softmax, delta, parts, items, *others,
         *_strides(q, k, v, grad_out, grad_q),
         len(items), work.num_parts, call.heads, call.query_blocks, call.plane, call.query_length, call.key_length,
         call.scale * _LOG2_E, call.scale,
-        **call.options("query_gradient", work),
+        **options,
     )  # fmt: skip
     _add_parts(grad_q, parts, work, call, num_blocks=call.query_blocks, scale=call.scale)
 
@@ -341,13 +369,14 @@ def _key_value_gradient(
 
     work = call.plan.by_key
     key_parts, value_parts = call.parts(q, work, call.padded_dim), call.parts(q, work, call.padded_dim)
+    options = call.options("key_value_gradient", work)
     items, *others = call.lists(work)
-    kernels.key_value_gradient[(len(items) * call.folds,)](
+    kernels.key_value_gradient[len(items) * call.folds, call.block_size // options["ROWS"]](
         q, k, v, grad_out, grad_k, grad_v, softmax, delta, key_parts, value_parts, items, *others,
         *_strides(q, k, v, grad_out, grad_k, grad_v),
         len(items), work.num_parts, call.heads, call.key_blocks, call.plane, call.query_length, call.key_length,
         call.scale * _LOG2_E, call.scale,
-        **call.options("key_value_gradient", work),
+        **options,
     )  # fmt: skip
     _add_parts(grad_k, key_parts, work, call, num_blocks=call.key_blocks, scale=call.scale)
     _add_parts(grad_v, value_parts, work, call, num_blocks=call.key_blocks, scale=1.0)
@@ -357,15 +386,25 @@ def _add_parts(result: Tensor, parts: Tensor, work: Work, call: _Call, *, num_bl
     from bigbird.attention import triton_kernels as kernels
 
     if len(work.merges):
-        kernels.add_parts[(len(work.merges) * call.folds, call.block_size // _STRIP)](
+        kernels.add_parts[(len(work.merges) * call.folds, call.block_size // _MERGED_ROWS)](
             result, parts, work.merges, *_strides(result),
             len(work.merges), work.num_parts, call.heads, num_blocks, result.shape[2], scale,
-            **call.shape(STRIP=_STRIP),
+            **call.shape(ROWS=_MERGED_ROWS),
         )  # fmt: skip
 
 
+def _has_dense_rows(x: Tensor) -> bool:
+    return x.stride(3) == 1 or x.shape[3] == 1
+
+
 def _with_dense_rows(x: Tensor) -> Tensor:
-    return x if x.stride(3) == 1 or x.shape[3] == 1 else x.contiguous()
+    return x if _has_dense_rows(x) else x.contiguous()
+
+
+def _empty_like(x: Tensor) -> Tensor:
+    """Laid out as x where the kernels can write that: [batch, length, heads, head_dim] in memory stays so."""
+    result = torch.empty_like(x)
+    return result if _has_dense_rows(result) else torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
 def _strides(*tensors: Tensor) -> tuple[int, ...]:

@@ -1,12 +1,13 @@
 """The Triton kernels of `triton_gpu`: forward and backward over lists of blocks. Needs Triton; import it late.
 
 Names. A row is a query block in the forward pass and for the gradient of queries, a key block for the gradients of keys
-and values; its entries are the blocks it meets. An item is a piece of a row's entries, [row, first, last, part]: part is
--1 when it is the whole row, else where its result waits to be added to those of the row's other pieces, in order. A row
-of -1 is filling. A fold is one batch element and head (one batch element, where heads have lists of their own). A tile
-is PACK blocks of a list, side by side.
+and values; its entries are the blocks it meets. An item is a piece of a row's entries, [row, first, last, part]: part
+is -1 when it is the whole row, else where its result waits to be added to those of the row's other pieces, in order. A
+row of -1 is filling. A fold is one batch element and head (one batch element, where heads have lists of their own). A tile
+is what is loaded at once of the other side: TILE tokens, one block, several of a list, or a part of one.
 
-Each program does one item from end to end and writes what no other writes, so nothing depends on who comes first.
+Each program does ROWS tokens of one item from end to end and writes what no other writes, so nothing depends on who
+comes first.
 
 A score is factor * q . k + log2 count with factor = scale * log2 e, so that weights are powers of two. `softmax` is two
 planes: the largest score of each query, and 1 / (sum of 2^(score - largest)), 0 for a query that sees nothing.
@@ -35,26 +36,42 @@ def _place(row, fold, num_heads, num_blocks, HEADS_SHARE: tl.constexpr):
 
 
 @triton.jit
-def _tile(entry, last, blocks, BLOCK: tl.constexpr, PACK: tl.constexpr):
-    """The tokens of a tile's blocks, the entry each belongs to, and whether that entry is still in the list."""
-    lane = tl.arange(0, PACK * BLOCK)
-    entries = entry + lane // BLOCK
-    is_listed = entries < last
-    if PACK == 1:
-        tokens = tl.load(blocks + entry) * BLOCK + lane
-    else:
-        tokens = tl.load(blocks + entries, mask=is_listed, other=0) * BLOCK + lane % BLOCK
+def _tile(step, last, blocks, BLOCK: tl.constexpr, TILE: tl.constexpr):
+    """The tokens of a tile, the entry each belongs to, and whether that entry is still in the list.
+
+    Behind its end the list's last block is repeated: another could hold NaN, and 0 * NaN is NaN.
+    """
+    lane = tl.arange(0, TILE)
+    if TILE <= BLOCK:  # step counts tiles
+        entry = step // (BLOCK // TILE)
+        tokens = tl.load(blocks + entry) * BLOCK + step % (BLOCK // TILE) * TILE + lane
+        entries = tl.full([TILE], 0, tl.int32) + entry
+        is_listed = lane >= 0  # always, and the compiler sees it
+    else:  # step counts entries
+        entries = tl.minimum(step + lane // BLOCK, last - 1)
+        is_listed = step + lane // BLOCK < last
+        if TILE == 2 * BLOCK:  # two scalars take fewer registers and barriers than a vector
+            second = tl.load(blocks + tl.minimum(step + 1, last - 1))
+            tokens = tl.where(lane < BLOCK, tl.load(blocks + step), second) * BLOCK + lane % BLOCK
+        else:
+            tokens = tl.load(blocks + entries) * BLOCK + lane % BLOCK
     return tokens, entries, is_listed
 
 
 @triton.jit
-def _matrix(pointer, tokens, stride, is_wanted, HEAD_DIM: tl.constexpr, BLOCK_D: tl.constexpr):
-    """[tokens, BLOCK_D]; 0 where not wanted: nothing is read there, so nothing there is ever multiplied."""
+def _matrix(pointer, tokens, stride, is_real, ALL: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_D: tl.constexpr):
+    """[tokens, BLOCK_D]; 0 where not real: nothing is read there, so nothing there is ever multiplied."""
     columns = tl.arange(0, BLOCK_D)
-    mask = is_wanted[:, None]
-    if HEAD_DIM < BLOCK_D:
-        mask = mask & (columns < HEAD_DIM)[None, :]
-    return tl.load(pointer + tokens.to(tl.int64)[:, None] * stride + columns[None, :], mask=mask, other=0.0)
+    place = pointer + tokens.to(tl.int64)[:, None] * stride + columns[None, :]
+    if ALL and HEAD_DIM == BLOCK_D:
+        matrix = tl.load(place)
+    elif ALL:
+        matrix = tl.load(place, mask=(columns < HEAD_DIM)[None, :], other=0.0)
+    elif HEAD_DIM == BLOCK_D:
+        matrix = tl.load(place, mask=is_real[:, None], other=0.0)
+    else:
+        matrix = tl.load(place, mask=is_real[:, None] & (columns < HEAD_DIM)[None, :], other=0.0)
+    return matrix
 
 
 @triton.jit
@@ -68,13 +85,15 @@ def _store(pointer, tokens, stride, is_wanted, value, HEAD_DIM: tl.constexpr, BL
 @triton.jit
 def _cells(part, rows, BLOCK: tl.constexpr, BLOCK_D: tl.constexpr):
     """Where rows of a part's matrix lie."""
-    return part.to(tl.int64) * (BLOCK * BLOCK_D) + rows[:, None] * BLOCK_D + tl.arange(0, BLOCK_D)[None, :]
+    return part * (BLOCK * BLOCK_D) + rows[:, None] * BLOCK_D + tl.arange(0, BLOCK_D)[None, :]
 
 
 @triton.jit
-def _real(key_mask, keys, is_listed, key_length, HAS_MASK: tl.constexpr):
+def _real(key_mask, keys, is_listed, key_length, ALL_KEYS: tl.constexpr, HAS_MASK: tl.constexpr):
     """True where a key is listed, within the document and not masked."""
-    is_real = is_listed & (keys < key_length)
+    is_real = is_listed
+    if not ALL_KEYS:
+        is_real = is_real & (keys < key_length)
     if HAS_MASK:
         is_real = is_real & (tl.load(key_mask + keys, mask=is_real, other=0) != 0)
     return is_real
@@ -85,8 +104,9 @@ def attend(
     q, k, v, out, softmax, parts, part_tops, part_sums, items, blocks, log2_counts, key_mask,
     q_batch, q_head, q_row, k_batch, k_head, k_row, v_batch, v_head, v_row, out_batch, out_head, out_row,
     num_items, num_parts, num_heads, num_blocks, plane, query_length, key_length, factor,
-    HEADS_SHARE: tl.constexpr, HAS_COUNTS: tl.constexpr, HAS_MASK: tl.constexpr,
-    BLOCK: tl.constexpr, PACK: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_D: tl.constexpr, PRECISION: tl.constexpr,
+    HEADS_SHARE: tl.constexpr, HAS_COUNTS: tl.constexpr, ALL_KEYS: tl.constexpr, HAS_MASK: tl.constexpr,
+    BLOCK: tl.constexpr, ROWS: tl.constexpr, TILE: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_D: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Output and softmax of a query block; of a piece of one its weighted sum, largest score and sum of weights."""
     fold, item = tl.program_id(0) // num_items, items + (tl.program_id(0) % num_items) * 4
@@ -97,17 +117,18 @@ def attend(
     k += batch * k_batch + head * k_head
     v += batch * v_batch + head * v_head
     key_mask += batch * key_length
-    inside = tl.arange(0, BLOCK)
+    inside = tl.program_id(1) * ROWS + tl.arange(0, ROWS)  # of the block
     queries = block * BLOCK + inside
     is_query = queries < query_length
-    query = _matrix(q + batch * q_batch + head * q_head, queries, q_row, is_query, HEAD_DIM, BLOCK_D)
-    top = tl.full([BLOCK], NOTHING_YET, tl.float32)
-    total = tl.zeros([BLOCK], tl.float32)
-    weighted = tl.zeros([BLOCK, BLOCK_D], tl.float32)
-    for entry in range(first, last, PACK):
-        keys, entries, is_listed = _tile(entry, last, blocks, BLOCK, PACK)
-        is_real = _real(key_mask, keys, is_listed, key_length, HAS_MASK)
-        key = _matrix(k, keys, k_row, is_real, HEAD_DIM, BLOCK_D)
+    query = _matrix(q + batch * q_batch + head * q_head, queries, q_row, is_query, False, HEAD_DIM, BLOCK_D)
+    top = tl.full([ROWS], NOTHING_YET, tl.float32)
+    total = tl.zeros([ROWS], tl.float32)
+    weighted = tl.zeros([ROWS, BLOCK_D], tl.float32)
+    TILES: tl.constexpr = max(1, BLOCK // TILE)  # of a block
+    for step in range(first * TILES, last * TILES, max(1, TILE // BLOCK)):
+        keys, entries, is_listed = _tile(step, last, blocks, BLOCK, TILE)
+        is_real = _real(key_mask, keys, is_listed, key_length, ALL_KEYS, HAS_MASK)
+        key = _matrix(k, keys, k_row, is_real, ALL_KEYS, HEAD_DIM, BLOCK_D)
         score = tl.dot(query, tl.trans(key), input_precision=PRECISION) * factor
         if HAS_COUNTS:
             score += tl.load(log2_counts + entries, mask=is_listed, other=0.0)[None, :]
@@ -117,19 +138,19 @@ def attend(
         fading = tl.exp2(top - higher)
         top = higher
         total = total * fading + tl.sum(weight, 1)
-        value = _matrix(v, keys, v_row, is_real, HEAD_DIM, BLOCK_D)
+        value = _matrix(v, keys, v_row, is_real, ALL_KEYS, HEAD_DIM, BLOCK_D)
         weighted = tl.dot(weight.to(value.dtype), value, weighted * fading[:, None], input_precision=PRECISION)
     if part < 0:
-        inverse = tl.where(total == 0, 0.0, 1.0 / total)
+        inverse = tl.where(total == 0, 0.0, 1.0 / tl.where(total == 0, 1.0, total))
         softmax += (batch * num_heads + head) * query_length
         tl.store(softmax + queries, top, mask=is_query)
         tl.store(softmax + plane + queries, inverse, mask=is_query)
         out += batch * out_batch + head * out_head
         _store(out, queries, out_row, is_query, weighted * inverse[:, None], HEAD_DIM, BLOCK_D)
     else:
-        place = fold * num_parts + part
-        tl.store(part_tops + place.to(tl.int64) * BLOCK + inside, top)
-        tl.store(part_sums + place.to(tl.int64) * BLOCK + inside, total)
+        place = (fold * num_parts + part).to(tl.int64)
+        tl.store(part_tops + place * BLOCK + inside, top)
+        tl.store(part_sums + place * BLOCK + inside, total)
         tl.store(parts + _cells(place, inside, BLOCK, BLOCK_D), weighted)
 
 
@@ -137,28 +158,29 @@ def attend(
 def merge_attended(
     out, softmax, parts, part_tops, part_sums, merges, out_batch, out_head, out_row,
     num_merges, num_parts, num_heads, num_blocks, plane, query_length,
-    HEADS_SHARE: tl.constexpr, BLOCK: tl.constexpr, STRIP: tl.constexpr, HEAD_DIM: tl.constexpr,
+    HEADS_SHARE: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr, HEAD_DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """Joins the pieces of a long row, for STRIP of its queries; merges: [row, first part, number of parts]."""
+    """Joins the pieces of a long row, for ROWS of its queries; merges: [row, first part, number of parts]."""
     fold, merge = tl.program_id(0) // num_merges, merges + (tl.program_id(0) % num_merges) * 3
     row, first, count = tl.load(merge), tl.load(merge + 1), tl.load(merge + 2)
     if row < 0:
         return
     batch, head, block = _place(row, fold, num_heads, num_blocks, HEADS_SHARE)
-    inside = tl.program_id(1) * STRIP + tl.arange(0, STRIP)
-    top = tl.full([STRIP], NOTHING_YET, tl.float32)
-    for place in range(fold * num_parts + first, fold * num_parts + first + count):
-        top = tl.maximum(top, tl.load(part_tops + place.to(tl.int64) * BLOCK + inside))
-    total = tl.zeros([STRIP], tl.float32)
-    weighted = tl.zeros([STRIP, BLOCK_D], tl.float32)
-    for place in range(fold * num_parts + first, fold * num_parts + first + count):
-        share = tl.exp2(tl.load(part_tops + place.to(tl.int64) * BLOCK + inside) - top)
-        total += share * tl.load(part_sums + place.to(tl.int64) * BLOCK + inside)
-        weighted += share[:, None] * tl.load(parts + _cells(place, inside, BLOCK, BLOCK_D))
+    inside = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    place = (fold * num_parts + first).to(tl.int64)
+    top = tl.full([ROWS], NOTHING_YET, tl.float32)
+    for number in range(count):
+        top = tl.maximum(top, tl.load(part_tops + (place + number) * BLOCK + inside))
+    total = tl.zeros([ROWS], tl.float32)
+    weighted = tl.zeros([ROWS, BLOCK_D], tl.float32)
+    for number in range(count):
+        share = tl.exp2(tl.load(part_tops + (place + number) * BLOCK + inside) - top)
+        total += share * tl.load(part_sums + (place + number) * BLOCK + inside)
+        weighted += share[:, None] * tl.load(parts + _cells(place + number, inside, BLOCK, BLOCK_D))
     queries = block * BLOCK + inside
     is_query = queries < query_length
-    inverse = tl.where(total == 0, 0.0, 1.0 / total)
+    inverse = tl.where(total == 0, 0.0, 1.0 / tl.where(total == 0, 1.0, total))
     softmax += (batch * num_heads + head) * query_length
     tl.store(softmax + queries, top, mask=is_query)
     tl.store(softmax + plane + queries, inverse, mask=is_query)
@@ -171,14 +193,15 @@ def dot_rows(
     out, grad_out, delta, out_batch, out_head, out_row, grad_batch, grad_head, grad_row, num_heads, query_length,
     ROWS: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """delta = sum of out * grad_out over the head's dimensions, for ROWS queries."""
+    """The sum of out * grad_out over the head's dimensions, for ROWS queries."""
     tiles = tl.cdiv(query_length, ROWS)
     fold, tile = tl.program_id(0) // tiles, tl.program_id(0) % tiles
     batch, head = (fold // num_heads).to(tl.int64), (fold % num_heads).to(tl.int64)
     queries = tile * ROWS + tl.arange(0, ROWS)
     is_query = queries < query_length
-    left = _matrix(out + batch * out_batch + head * out_head, queries, out_row, is_query, HEAD_DIM, BLOCK_D)
-    right = _matrix(grad_out + batch * grad_batch + head * grad_head, queries, grad_row, is_query, HEAD_DIM, BLOCK_D)
+    left = _matrix(out + batch * out_batch + head * out_head, queries, out_row, is_query, False, HEAD_DIM, BLOCK_D)
+    grad_out += batch * grad_batch + head * grad_head
+    right = _matrix(grad_out, queries, grad_row, is_query, False, HEAD_DIM, BLOCK_D)
     product = tl.sum(left.to(tl.float32) * right.to(tl.float32), 1)
     tl.store(delta + (batch * num_heads + head) * query_length + queries, product, mask=is_query)
 
@@ -189,8 +212,9 @@ def query_gradient(
     q_batch, q_head, q_row, k_batch, k_head, k_row, v_batch, v_head, v_row,
     grad_batch, grad_head, grad_row, gq_batch, gq_head, gq_row,
     num_items, num_parts, num_heads, num_blocks, plane, query_length, key_length, factor, scale,
-    HEADS_SHARE: tl.constexpr, HAS_COUNTS: tl.constexpr, HAS_MASK: tl.constexpr,
-    BLOCK: tl.constexpr, PACK: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_D: tl.constexpr, PRECISION: tl.constexpr,
+    HEADS_SHARE: tl.constexpr, HAS_COUNTS: tl.constexpr, ALL_KEYS: tl.constexpr, HAS_MASK: tl.constexpr,
+    BLOCK: tl.constexpr, ROWS: tl.constexpr, TILE: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_D: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradient of the queries of one query block, or a piece's part of it before scaling."""
     fold, item = tl.program_id(0) // num_items, items + (tl.program_id(0) % num_items) * 4
@@ -201,25 +225,26 @@ def query_gradient(
     k += batch * k_batch + head * k_head
     v += batch * v_batch + head * v_head
     key_mask += batch * key_length
-    inside = tl.arange(0, BLOCK)
+    inside = tl.program_id(1) * ROWS + tl.arange(0, ROWS)  # of the block
     queries = block * BLOCK + inside
     is_query = queries < query_length
-    query = _matrix(q + batch * q_batch + head * q_head, queries, q_row, is_query, HEAD_DIM, BLOCK_D)
+    query = _matrix(q + batch * q_batch + head * q_head, queries, q_row, is_query, False, HEAD_DIM, BLOCK_D)
     grad_out += batch * grad_batch + head * grad_head
-    grad = _matrix(grad_out, queries, grad_row, is_query, HEAD_DIM, BLOCK_D)
+    grad = _matrix(grad_out, queries, grad_row, is_query, False, HEAD_DIM, BLOCK_D)
     places = (batch * num_heads + head) * query_length + queries
     top = tl.load(softmax + places, mask=is_query, other=0.0)[:, None]
     inverse = tl.load(softmax + plane + places, mask=is_query, other=0.0)[:, None]
     mean = tl.load(delta + places, mask=is_query, other=0.0)[:, None]
-    result = tl.zeros([BLOCK, BLOCK_D], tl.float32)
-    for entry in range(first, last, PACK):
-        keys, entries, is_listed = _tile(entry, last, blocks, BLOCK, PACK)
-        is_real = _real(key_mask, keys, is_listed, key_length, HAS_MASK)
-        key = _matrix(k, keys, k_row, is_real, HEAD_DIM, BLOCK_D)
+    result = tl.zeros([ROWS, BLOCK_D], tl.float32)
+    TILES: tl.constexpr = max(1, BLOCK // TILE)  # of a block
+    for step in range(first * TILES, last * TILES, max(1, TILE // BLOCK)):
+        keys, entries, is_listed = _tile(step, last, blocks, BLOCK, TILE)
+        is_real = _real(key_mask, keys, is_listed, key_length, ALL_KEYS, HAS_MASK)
+        key = _matrix(k, keys, k_row, is_real, ALL_KEYS, HEAD_DIM, BLOCK_D)
         score = tl.dot(query, tl.trans(key), input_precision=PRECISION) * factor
         if HAS_COUNTS:
             score += tl.load(log2_counts + entries, mask=is_listed, other=0.0)[None, :]
-        value = _matrix(v, keys, v_row, is_real, HEAD_DIM, BLOCK_D)
+        value = _matrix(v, keys, v_row, is_real, ALL_KEYS, HEAD_DIM, BLOCK_D)
         product = tl.dot(grad, tl.trans(value), input_precision=PRECISION)
         slope = tl.exp2(score - top) * inverse * (product - mean)
         slope = tl.where(is_real[None, :], slope, 0.0)
@@ -228,7 +253,7 @@ def query_gradient(
         grad_q += batch * gq_batch + head * gq_head
         _store(grad_q, queries, gq_row, is_query, result * scale, HEAD_DIM, BLOCK_D)
     else:
-        tl.store(parts + _cells(fold * num_parts + part, inside, BLOCK, BLOCK_D), result)
+        tl.store(parts + _cells((fold * num_parts + part).to(tl.int64), inside, BLOCK, BLOCK_D), result)
 
 
 @triton.jit(do_not_specialize=_VARIABLE)
@@ -237,8 +262,10 @@ def key_value_gradient(
     q_batch, q_head, q_row, k_batch, k_head, k_row, v_batch, v_head, v_row,
     grad_batch, grad_head, grad_row, gk_batch, gk_head, gk_row, gv_batch, gv_head, gv_row,
     num_items, num_parts, num_heads, num_blocks, plane, query_length, key_length, factor, scale,
-    HEADS_SHARE: tl.constexpr, HAS_COUNTS: tl.constexpr, HAS_MASK: tl.constexpr,
-    BLOCK: tl.constexpr, PACK: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_D: tl.constexpr, PRECISION: tl.constexpr,
+    HEADS_SHARE: tl.constexpr, HAS_COUNTS: tl.constexpr, ALL_KEYS: tl.constexpr, HAS_MASK: tl.constexpr,
+    ALL_QUERIES: tl.constexpr,
+    BLOCK: tl.constexpr, ROWS: tl.constexpr, TILE: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_D: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the keys and values of one key block, or a piece's parts of them; the lists are the transposed."""
     fold, item = tl.program_id(0) // num_items, items + (tl.program_id(0) % num_items) * 4
@@ -250,25 +277,26 @@ def key_value_gradient(
     grad_out += batch * grad_batch + head * grad_head
     softmax += (batch * num_heads + head) * query_length
     delta += (batch * num_heads + head) * query_length
-    inside = tl.arange(0, BLOCK)
+    inside = tl.program_id(1) * ROWS + tl.arange(0, ROWS)  # of the block
     keys = block * BLOCK + inside
     is_key = keys < key_length
-    is_real = _real(key_mask + batch * key_length, keys, is_key, key_length, HAS_MASK)
-    key = _matrix(k + batch * k_batch + head * k_head, keys, k_row, is_real, HEAD_DIM, BLOCK_D)
-    value = _matrix(v + batch * v_batch + head * v_head, keys, v_row, is_real, HEAD_DIM, BLOCK_D)
-    key_result = tl.zeros([BLOCK, BLOCK_D], tl.float32)
-    value_result = tl.zeros([BLOCK, BLOCK_D], tl.float32)
-    for entry in range(first, last, PACK):
-        queries, entries, is_listed = _tile(entry, last, blocks, BLOCK, PACK)
-        is_query = is_listed & (queries < query_length)
-        query = _matrix(q, queries, q_row, is_query, HEAD_DIM, BLOCK_D)
+    is_real = _real(key_mask + batch * key_length, keys, inside >= 0, key_length, ALL_KEYS, HAS_MASK)
+    key = _matrix(k + batch * k_batch + head * k_head, keys, k_row, is_real, False, HEAD_DIM, BLOCK_D)
+    value = _matrix(v + batch * v_batch + head * v_head, keys, v_row, is_real, False, HEAD_DIM, BLOCK_D)
+    key_result = tl.zeros([ROWS, BLOCK_D], tl.float32)
+    value_result = tl.zeros([ROWS, BLOCK_D], tl.float32)
+    TILES: tl.constexpr = max(1, BLOCK // TILE)  # of a block
+    for step in range(first * TILES, last * TILES, max(1, TILE // BLOCK)):
+        queries, entries, is_listed = _tile(step, last, blocks, BLOCK, TILE)
+        is_query = is_listed if ALL_QUERIES else is_listed & (queries < query_length)
+        query = _matrix(q, queries, q_row, is_query, ALL_QUERIES, HEAD_DIM, BLOCK_D)
         score = tl.dot(key, tl.trans(query), input_precision=PRECISION) * factor
         if HAS_COUNTS:
             score += tl.load(log2_counts + entries, mask=is_listed, other=0.0)[None, :]
-        top = tl.load(softmax + queries, mask=is_query, other=0.0)
+        top = tl.load(softmax + queries, mask=is_query | ALL_QUERIES, other=0.0)
         inverse = tl.load(softmax + plane + queries, mask=is_query, other=0.0)
         weight = tl.exp2(score - top[None, :]) * inverse[None, :]
-        grad = _matrix(grad_out, queries, grad_row, is_query, HEAD_DIM, BLOCK_D)
+        grad = _matrix(grad_out, queries, grad_row, is_query, ALL_QUERIES, HEAD_DIM, BLOCK_D)
         value_result = tl.dot(weight.to(grad.dtype), grad, value_result, input_precision=PRECISION)
         product = tl.dot(value, tl.trans(grad), input_precision=PRECISION)
         mean = tl.load(delta + queries, mask=is_query, other=0.0)
@@ -282,7 +310,7 @@ def key_value_gradient(
         _store(grad_k, keys, gk_row, is_key, key_result * scale, HEAD_DIM, BLOCK_D)
         _store(grad_v, keys, gv_row, is_key, value_result, HEAD_DIM, BLOCK_D)
     else:
-        cells = _cells(fold * num_parts + part, inside, BLOCK, BLOCK_D)
+        cells = _cells((fold * num_parts + part).to(tl.int64), inside, BLOCK, BLOCK_D)
         tl.store(key_parts + cells, key_result)
         tl.store(value_parts + cells, value_result)
 
@@ -291,19 +319,20 @@ def key_value_gradient(
 def add_parts(
     result, parts, merges, result_batch, result_head, result_row,
     num_merges, num_parts, num_heads, num_blocks, length, scale,
-    HEADS_SHARE: tl.constexpr, BLOCK: tl.constexpr, STRIP: tl.constexpr, HEAD_DIM: tl.constexpr,
+    HEADS_SHARE: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr, HEAD_DIM: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """scale * the sum of a long row's parts, in order, for STRIP of its tokens; merges as in `merge_attended`."""
+    """The scaled sum of a long row's parts, in order, for ROWS of its tokens; merges as in `merge_attended`."""
     fold, merge = tl.program_id(0) // num_merges, merges + (tl.program_id(0) % num_merges) * 3
     row, first, count = tl.load(merge), tl.load(merge + 1), tl.load(merge + 2)
     if row < 0:
         return
     batch, head, block = _place(row, fold, num_heads, num_blocks, HEADS_SHARE)
-    inside = tl.program_id(1) * STRIP + tl.arange(0, STRIP)
-    total = tl.zeros([STRIP, BLOCK_D], tl.float32)
-    for place in range(fold * num_parts + first, fold * num_parts + first + count):
-        total += tl.load(parts + _cells(place, inside, BLOCK, BLOCK_D))
+    inside = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    place = (fold * num_parts + first).to(tl.int64)
+    total = tl.zeros([ROWS, BLOCK_D], tl.float32)
+    for number in range(count):
+        total += tl.load(parts + _cells(place + number, inside, BLOCK, BLOCK_D))
     tokens = block * BLOCK + inside
     result += batch * result_batch + head * result_head
     _store(result, tokens, result_row, tokens < length, total * scale, HEAD_DIM, BLOCK_D)
