@@ -58,7 +58,15 @@ def test_on_an_h100_the_kernels_stay_in_their_registers(monkeypatch, tmp_path, k
         assert uses_wgmma, "the products do not run on Hopper's tensor cores"
 
 
-def usage(kernel, *, head_dim, dtype, is_whole, block_size=64, architecture=90):
+@needs_triton
+@pytest.mark.parametrize("kernel", ["merge_attended", "dot_rows", "add_parts"])
+def test_the_small_kernels_compile_for_an_h100(monkeypatch, tmp_path, kernel):
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    registers, stack, _, _ = usage(kernel, head_dim=64, dtype="bf16", is_whole=False, rows=16)
+    assert registers <= 128 and stack == 0
+
+
+def usage(kernel, *, head_dim, dtype, is_whole, block_size=64, architecture=90, rows=None):
     """Registers, bytes of stack and of shared memory, and whether it uses wgmma, of a kernel compiled here."""
     import triton
     from triton.backends.compiler import GPUTarget
@@ -76,7 +84,7 @@ def usage(kernel, *, head_dim, dtype, is_whole, block_size=64, architecture=90):
         "ALL_QUERIES": is_whole,
         "HAS_MASK": not is_whole,
         "BLOCK": block_size,
-        "ROWS": config.rows,
+        "ROWS": rows or config.rows,
         "TILE": config.tile,
         "HEAD_DIM": head_dim,
         "BLOCK_D": head_dim,
@@ -100,9 +108,9 @@ def usage(kernel, *, head_dim, dtype, is_whole, block_size=64, architecture=90):
 
 
 def type_of(name, dtype):
-    if name in ("q", "k", "v", "out", "grad_out", "grad_q", "grad_k", "grad_v"):
+    if name in ("q", "k", "v", "out", "grad_out", "grad_q", "grad_k", "grad_v", "result"):
         return f"*{dtype}"
-    if name in ("items", "blocks", "key_mask"):
+    if name in ("items", "blocks", "merges", "key_mask"):
         return "*u8" if name == "key_mask" else "*i32"
     if name in ("softmax", "delta", "log2_counts") or ("part" in name and name != "num_parts"):
         return "*fp32"

@@ -164,7 +164,7 @@ def _work(starts: Tensor, pieces: Tensor, sizes: _Sizes, blocks: Tensor, log2_co
 
 
 class Config(NamedTuple):
-    """How a kernel is compiled: its own tokens, those of a tile, warps, stages of loading, most registers of a thread."""
+    """How a kernel is compiled: its own tokens, those of a tile, warps, stages of loading, a thread's most registers."""
 
     rows: int
     tile: int

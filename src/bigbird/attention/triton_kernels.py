@@ -3,8 +3,8 @@
 Names. A row is a query block in the forward pass and for the gradient of queries, a key block for the gradients of keys
 and values; its entries are the blocks it meets. An item is a piece of a row's entries, [row, first, last, part]: part
 is -1 when it is the whole row, else where its result waits to be added to those of the row's other pieces, in order. A
-row of -1 is filling. A fold is one batch element and head (one batch element, where heads have lists of their own). A tile
-is what is loaded at once of the other side: TILE tokens, one block, several of a list, or a part of one.
+row of -1 is filling. A fold is one batch element and head (one batch element, where heads have lists of their own). A
+tile is what is loaded at once of the other side: TILE tokens, one block, several of a list, or a part of one.
 
 Each program does ROWS tokens of one item from end to end and writes what no other writes, so nothing depends on who
 comes first.
