@@ -7,6 +7,7 @@ are tested with Triton's interpreter on a CPU and by compiling them for the H100
 from __future__ import annotations
 
 import importlib.util
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -164,7 +165,7 @@ def _work(starts: Tensor, pieces: Tensor, sizes: _Sizes, blocks: Tensor, log2_co
 
 
 class Config(NamedTuple):
-    """How a kernel is compiled: its own tokens, those of a tile, warps, stages of loading, a thread's most registers."""
+    """How a kernel is compiled: its own tokens, a tile's, warps, stages of loading, a thread's most registers."""
 
     rows: int
     tile: int
@@ -173,21 +174,31 @@ class Config(NamedTuple):
     registers: int | None = None
 
 
-def config_of(kernel: str, *, block_size: int, head_dim: int, is_half: bool, is_whole: bool) -> Config:
+def config_of(
+    kernel: str, *, block_size: int, head_dim: int, is_half: bool, is_whole: bool, generation: int = 9
+) -> Config:
     """From a table, never by trying out: the same bits in every process, no pause, and CUDA graphs work.
 
-    head_dim is a power of two; is_whole: no key is masked or missing. Chosen by what ptxas says for sm_90 of registers,
-    shared memory and so of programs side by side (tests/attention/test_triton.py holds it to that), not yet by a clock:
-    three programs of `attend` and `key_value_gradient` share a multiprocessor at head_dim 64, four of `query_gradient`.
+    head_dim is a power of two; is_whole: no key is masked or missing; generation: 8 Ampere and Ada, 9 Hopper. Chosen by
+    what ptxas says of registers, shared memory and so of programs side by side (tests/attention/test_triton.py holds
+    it to that), not yet by a clock. On Hopper, at head_dim 64, three programs of `attend` and `key_value_gradient`
+    share a multiprocessor and four of `query_gradient`.
     """
     if not is_half:  # no tensor cores; larger products would fill the registers
         return Config(min(32, block_size), 32 if kernel == "attend" and head_dim <= 64 else 16, 4, 1)
     tile = 128 if kernel == "attend" and head_dim <= 64 else 64
-    stages = (
-        3 if is_whole else 2
-    )  # of three the first loads the list; where masks are read too, it takes a tile's memory
-    registers = 168 if kernel == "key_value_gradient" and head_dim == 64 and block_size >= 64 and is_whole else None
-    return Config(min(64, block_size), tile, 4, stages, registers)
+    stages = 3 if is_whole else 2  # of three the first loads the list; where masks are read too, it holds a whole tile
+    warps, registers = 4, None
+    if kernel == "key_value_gradient" and generation == 8 and head_dim == 128:
+        warps = 8
+    if kernel == "key_value_gradient" and generation == 9 and head_dim == 64 and block_size >= 64 and is_whole:
+        registers = 168
+    return Config(min(64, block_size), tile, warps, stages, registers)
+
+
+@lru_cache
+def _generation(device: int | None) -> int:
+    return 9 if device is None else torch.cuda.get_device_capability(device)[0]
 
 
 class _Call:
@@ -214,6 +225,7 @@ class _Call:
         self.padded_dim = max(16, 1 << (self.head_dim - 1).bit_length())
         self.all_keys = key_mask is None and self.key_length % block_size == 0
         self.is_half = q.dtype != torch.float32
+        self.generation = _generation(q.get_device() if q.is_cuda else None)
 
     @property
     def plane(self) -> int:
@@ -237,6 +249,7 @@ class _Call:
             head_dim=self.padded_dim,
             is_half=self.is_half,
             is_whole=self.all_keys,
+            generation=self.generation,
         )
         options = {
             **self.shape(),
