@@ -44,77 +44,102 @@ def test_the_kernels_compute_what_the_reference_computes():
 
 
 @needs_triton
-@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("head_dim", [64, 128])
-@pytest.mark.parametrize("kernel", ["attend", "query_gradient", "key_value_gradient"])
-def test_on_an_h100_the_kernels_stay_in_their_registers(monkeypatch, tmp_path, kernel, head_dim, dtype):
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_on_an_h100_nothing_spills(monkeypatch, tmp_path, dtype, head_dim, is_whole):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    most = {"attend": 168, "query_gradient": 128, "key_value_gradient": 168} if head_dim == 64 else {}
-    used = {whole: usage(kernel, head_dim=head_dim, dtype=dtype, is_whole=whole) for whole in (True, False)}
-    for whole, (registers, stack, shared, uses_wgmma) in used.items():
-        assert registers <= (most.get(kernel, 255) if whole else 255), f"is_whole={whole}: {registers} registers"
-        assert stack == 0, f"is_whole={whole}: {stack} bytes of registers spilled"
-        assert shared <= 227 * 1024 // 2, f"is_whole={whole}: {shared} bytes of shared memory, for one program of two"
-        assert uses_wgmma, "the products do not run on Hopper's tensor cores"
+    at_three_or_four_programs_side_by_side = {"attend": 168, "query_gradient": 128, "key_value_gradient": 168}
+    most = at_three_or_four_programs_side_by_side if is_whole and head_dim == 64 else {}
+    launched = launches(monkeypatch, dtype=dtype, head_dim=head_dim, is_whole=is_whole)
+    assert len(launched) == 6, "a kernel of triton_kernels was not launched"
+    for name, launch in launched.items():
+        compiled = compiled_for(90, *launch)
+        registers, stack = registers_and_stack(compiled.asm["cubin"])
+        assert stack == 0, f"{name}: {stack} bytes of registers spilled"
+        assert registers <= most.get(name, 255), f"{name}: {registers} registers"
+        if name in at_three_or_four_programs_side_by_side:
+            assert compiled.metadata.shared <= 227 * 1024 // 2, f"{name}: shared memory for one program, not for two"
+            assert "wgmma" in compiled.asm["ptx"], f"{name} does not use Hopper's tensor cores"
 
 
 @needs_triton
-@pytest.mark.parametrize("kernel", ["merge_attended", "dot_rows", "add_parts"])
-def test_the_small_kernels_compile_for_an_h100(monkeypatch, tmp_path, kernel):
+@pytest.mark.parametrize("block_size", [16, 128])
+def test_every_block_size_and_float32_compile_for_an_h100(monkeypatch, tmp_path, block_size):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    registers, stack, _, _ = usage(kernel, head_dim=64, dtype="bf16", is_whole=False, rows=16)
-    assert registers <= 128 and stack == 0
+    options = {"dtype": torch.float32, "head_dim": 32, "is_whole": True, "block_size": block_size}
+    for launch in launches(monkeypatch, **options).values():
+        compiled_for(90, *launch)
 
 
-def usage(kernel, *, head_dim, dtype, is_whole, block_size=64, architecture=90, rows=None):
-    """Registers, bytes of stack and of shared memory, and whether it uses wgmma, of a kernel compiled here."""
-    import triton
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
+class Recorder:
+    """In place of a kernel: keeps how it was called."""
 
+    def __init__(self, kernel):
+        self.kernel, self.call = kernel, None
+
+    def __getitem__(self, grid):
+        assert all(size > 0 for size in grid)
+        return lambda *args, **kwargs: setattr(self, "call", (args, kwargs))
+
+
+def launches(monkeypatch, *, dtype, head_dim, is_whole, block_size=64):
+    """Every kernel that a forward and backward pass launches, with its arguments; nothing is computed."""
     from bigbird.attention import triton_kernels
 
-    config = triton_gpu.config_of(
-        kernel, block_size=block_size, head_dim=head_dim, is_half=dtype != "fp32", is_whole=is_whole
+    names = ("attend", "merge_attended", "dot_rows", "query_gradient", "key_value_gradient", "add_parts")
+    recorders = {name: Recorder(getattr(triton_kernels, name)) for name in names}
+    for name, recorder in recorders.items():
+        monkeypatch.setattr(triton_kernels, name, recorder)
+    monkeypatch.setattr(triton_gpu, "_PIECE_TOKENS", block_size)
+    length = 10 * block_size - (0 if is_whole else 3)
+    pattern = PatternSpec(block_size=block_size, graph="paper" if is_whole else "transformers-eval").build(
+        num_blocks=10, num_heads=2
     )
-    constants = {
-        "HEADS_SHARE": False,
-        "HAS_COUNTS": not is_whole,
-        "ALL_KEYS": is_whole,
-        "ALL_QUERIES": is_whole,
-        "HAS_MASK": not is_whole,
-        "BLOCK": block_size,
-        "ROWS": rows or config.rows,
-        "TILE": config.tile,
-        "HEAD_DIM": head_dim,
-        "BLOCK_D": head_dim,
-        "PRECISION": "ieee" if dtype == "fp32" else "tf32",
-    }
-    function = getattr(triton_kernels, kernel)
-    names = function.arg_names
-    types = {name: "constexpr" if name in constants else type_of(name, dtype) for name in names}
-    aligned = [name for name in names if types[name][0] == "*" or name.endswith(("_batch", "_head", "_row"))]
+    q = torch.zeros(1, 2, length, head_dim, dtype=dtype, requires_grad=True)
+    mask = None if is_whole else torch.ones(1, length, dtype=torch.bool)
+    triton_gpu.forward(q, q, q, pattern=pattern, key_mask=mask, scale=0.1).sum().backward()
+    return {name: (recorder.kernel, *recorder.call) for name, recorder in recorders.items() if recorder.call}
+
+
+def compiled_for(architecture, kernel, args, kwargs):
+    """The kernel compiled as Triton's launcher would compile it for these arguments."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.backends.nvidia.compiler import CUDAOptions
+    from triton.compiler import ASTSource
+
+    values = dict(zip(kernel.arg_names, args, strict=False)) | kwargs
+    options = {name: values.pop(name) for name in kwargs if name not in kernel.arg_names}
+    assert set(options) <= set(CUDAOptions.__dataclass_fields__), "the launcher would not know an option"
+    assert len(args) + len(kwargs) - len(options) == len(kernel.arg_names) == len(values), (
+        "arguments are missing or twice"
+    )
+    values = {name: values[name] for name in kernel.arg_names}
+    constants = {parameter.name: values[parameter.name] for parameter in kernel.params if parameter.is_constexpr}
+    aligned = [
+        parameter.num
+        for parameter in kernel.params
+        if not parameter.is_constexpr and not parameter.do_not_specialize and is_aligned(values[parameter.name])
+    ]
     source = ASTSource(
-        fn=function,
-        signature=types,
-        constexprs={name: value for name, value in constants.items() if name in names},
-        attrs={(names.index(name),): [["tt.divisibility", 16]] for name in aligned},
+        fn=kernel,
+        signature={name: "constexpr" if name in constants else type_of(value) for name, value in values.items()},
+        constexprs=constants,
+        attrs={(number,): [["tt.divisibility", 16]] for number in aligned},
     )
-    options = {"num_warps": config.warps, "num_stages": config.stages, "enable_fp_fusion": True}
-    options |= {} if config.registers is None else {"maxnreg": config.registers}
-    compiled = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
-    registers, stack = registers_and_stack(compiled.asm["cubin"])
-    return registers, stack, compiled.metadata.shared, "wgmma" in compiled.asm["ptx"]
+    return triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
 
 
-def type_of(name, dtype):
-    if name in ("q", "k", "v", "out", "grad_out", "grad_q", "grad_k", "grad_v", "result"):
-        return f"*{dtype}"
-    if name in ("items", "blocks", "merges", "key_mask"):
-        return "*u8" if name == "key_mask" else "*i32"
-    if name in ("softmax", "delta", "log2_counts") or ("part" in name and name != "num_parts"):
-        return "*fp32"
-    return "fp32" if name in ("factor", "scale") else "i32"
+def is_aligned(value):
+    return (value.data_ptr() if isinstance(value, torch.Tensor) else value) % 16 == 0
+
+
+def type_of(value):
+    if not isinstance(value, torch.Tensor):
+        return {int: "i32", float: "fp32"}[type(value)]
+    names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.int32: "i32"}
+    return "*u8" if value.dtype == torch.uint8 else f"*{names[value.dtype]}"
 
 
 def registers_and_stack(cubin):

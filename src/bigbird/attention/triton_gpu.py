@@ -98,7 +98,8 @@ def plan_of(row_starts: Tensor, key_blocks: Tensor, key_counts: Tensor, shape: t
     """The plan for a pattern's lists, kept while they live. shape: block_size, query blocks, key blocks.
 
     For a new plan the device is asked once how large it will be. While a CUDA graph is captured nothing may be asked:
-    such a plan has room for the worst case and belongs to the graph.
+    such a plan has room for the worst case and belongs to the graph. A graph captured with a kept plan reads it at every
+    replay: keep the pattern as long as the graph.
     """
     plan: Plan | None = _plans.get(key_blocks)
     if plan is None or plan.row_starts is not row_starts or plan.shape != shape:
@@ -189,7 +190,7 @@ def config_of(
     tile = 128 if kernel == "attend" and head_dim <= 64 else 64
     stages = 3 if is_whole else 2  # of three the first loads the list; where masks are read too, it holds a whole tile
     warps, registers = 4, None
-    if kernel == "key_value_gradient" and generation == 8 and head_dim == 128:
+    if kernel == "key_value_gradient" and head_dim == 128 and (generation == 8 or not is_whole):
         warps = 8
     if kernel == "key_value_gradient" and generation == 9 and head_dim == 64 and block_size >= 64 and is_whole:
         registers = 168
@@ -261,7 +262,6 @@ class _Call:
             "PRECISION": "tf32" if self.is_half else "ieee",  # of products of float32 alone
             "num_warps": config.warps,
             "num_stages": config.stages,
-            "enable_fp_fusion": True,
         }
         if kernel == "key_value_gradient":
             options["ALL_QUERIES"] = self.query_length % self.block_size == 0
@@ -274,6 +274,7 @@ class _Call:
             "BLOCK": self.block_size,
             "HEAD_DIM": self.head_dim,
             "BLOCK_D": self.padded_dim,
+            "enable_fp_fusion": True,  # said, because the default of Triton changes
             **more,
         }
 
@@ -343,7 +344,7 @@ def _delta(out: Tensor, grad_out: Tensor, softmax: Tensor, call: _Call) -> Tenso
     delta = torch.empty_like(softmax[0])
     kernels.dot_rows[(-(-call.query_length // _DELTA_ROWS) * call.batch * call.heads,)](
         out, grad_out, delta, *_strides(out, grad_out), call.heads, call.query_length,
-        ROWS=_DELTA_ROWS, HEAD_DIM=call.head_dim, BLOCK_D=call.padded_dim,
+        ROWS=_DELTA_ROWS, HEAD_DIM=call.head_dim, BLOCK_D=call.padded_dim, enable_fp_fusion=True,
     )  # fmt: skip
     return delta
 
