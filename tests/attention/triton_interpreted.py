@@ -195,6 +195,14 @@ def test_large_activations_do_not_overflow(dtype, factor):
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_scores_far_below_zero_weigh_as_any_others(dtype):
+    """All scores are near -280 in powers of two: what fills up a tile, with a score of 0, must not outweigh them."""
+    q, k, v = (x.detach() for x in tensors(*[(1, 1, 96, 16)] * 3, dtype=dtype))
+    q, k = (-49 - q / 8).requires_grad_(), (1 + k / 8).requires_grad_()
+    assert_as_exact_as_the_reference(q, k, v.requires_grad_(), pattern=PAPER.build(num_blocks=6, num_heads=1))
+
+
 @pytest.mark.usefixtures("short_pieces")
 def test_repeats_and_what_memory_held_change_no_bit(monkeypatch):
     pattern = PAPER.build(num_blocks=9, num_heads=2)

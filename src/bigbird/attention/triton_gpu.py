@@ -98,8 +98,8 @@ def plan_of(row_starts: Tensor, key_blocks: Tensor, key_counts: Tensor, shape: t
     """The plan for a pattern's lists, kept while they live. shape: block_size, query blocks, key blocks.
 
     For a new plan the device is asked once how large it will be. While a CUDA graph is captured nothing may be asked:
-    such a plan has room for the worst case and belongs to the graph. A graph captured with a kept plan reads it at every
-    replay: keep the pattern as long as the graph.
+    such a plan has room for the worst case and belongs to the graph. A graph captured with a kept plan reads it at
+    every replay: keep the pattern as long as the graph.
     """
     plan: Plan | None = _plans.get(key_blocks)
     if plan is None or plan.row_starts is not row_starts or plan.shape != shape:

@@ -99,6 +99,18 @@ def _real(key_mask, keys, is_listed, key_length, ALL_KEYS: tl.constexpr, HAS_MAS
     return is_real
 
 
+@triton.jit
+def _weight(product, factor, log2_counts, entries, top, HAS_COUNTS: tl.constexpr):
+    """2^(score - top), by the same operations forward and backward, so that a query's slopes cancel as they should.
+
+    Without counts it is one operation to ptxas; spelt as fma, the negated tops would take registers.
+    """
+    score = product * factor
+    if HAS_COUNTS:
+        score = tl.fma(product, factor, tl.load(log2_counts + entries)[None, :])
+    return tl.exp2(score - top)
+
+
 @triton.jit(do_not_specialize=_VARIABLE)
 def attend(
     q, k, v, out, softmax, parts, part_tops, part_sums, items, blocks, log2_counts, key_mask,
@@ -129,12 +141,13 @@ def attend(
         keys, entries, is_listed = _tile(step, last, blocks, BLOCK, TILE)
         is_real = _real(key_mask, keys, is_listed, key_length, ALL_KEYS, HAS_MASK)
         key = _matrix(k, keys, k_row, is_real, ALL_KEYS, HEAD_DIM, BLOCK_D)
-        score = tl.dot(query, tl.trans(key), input_precision=PRECISION) * factor
+        product = tl.dot(query, tl.trans(key), input_precision=PRECISION)
+        score = product * factor
         if HAS_COUNTS:
-            score += tl.load(log2_counts + entries, mask=is_listed, other=0.0)[None, :]
-        score = tl.where(is_real[None, :], score, float("-inf"))
-        higher = tl.maximum(top, tl.max(score, 1))
-        weight = tl.exp2(score - higher[:, None])
+            score += tl.load(log2_counts + entries)[None, :]
+        higher = tl.maximum(top, tl.max(tl.where(is_real[None, :], score, float("-inf")), 1))
+        weight = _weight(product, factor, log2_counts, entries, higher[:, None], HAS_COUNTS)
+        weight = tl.where(is_real[None, :], weight, 0.0)
         fading = tl.exp2(top - higher)
         top = higher
         total = total * fading + tl.sum(weight, 1)
@@ -241,12 +254,10 @@ def query_gradient(
         keys, entries, is_listed = _tile(step, last, blocks, BLOCK, TILE)
         is_real = _real(key_mask, keys, is_listed, key_length, ALL_KEYS, HAS_MASK)
         key = _matrix(k, keys, k_row, is_real, ALL_KEYS, HEAD_DIM, BLOCK_D)
-        score = tl.dot(query, tl.trans(key), input_precision=PRECISION) * factor
-        if HAS_COUNTS:
-            score += tl.load(log2_counts + entries, mask=is_listed, other=0.0)[None, :]
+        product = tl.dot(query, tl.trans(key), input_precision=PRECISION)
+        weight = _weight(product, factor, log2_counts, entries, top, HAS_COUNTS) * inverse
         value = _matrix(v, keys, v_row, is_real, ALL_KEYS, HEAD_DIM, BLOCK_D)
-        product = tl.dot(grad, tl.trans(value), input_precision=PRECISION)
-        slope = tl.exp2(score - top) * inverse * (product - mean)
+        slope = weight * (tl.dot(grad, tl.trans(value), input_precision=PRECISION) - mean)
         slope = tl.where(is_real[None, :], slope, 0.0)
         result = tl.dot(slope.to(key.dtype), key, result, input_precision=PRECISION)
     if part < 0:
@@ -290,16 +301,14 @@ def key_value_gradient(
         queries, entries, is_listed = _tile(step, last, blocks, BLOCK, TILE)
         is_query = is_listed if ALL_QUERIES else is_listed & (queries < query_length)
         query = _matrix(q, queries, q_row, is_query, ALL_QUERIES, HEAD_DIM, BLOCK_D)
-        score = tl.dot(key, tl.trans(query), input_precision=PRECISION) * factor
-        if HAS_COUNTS:
-            score += tl.load(log2_counts + entries, mask=is_listed, other=0.0)[None, :]
+        product = tl.dot(key, tl.trans(query), input_precision=PRECISION)
         top = tl.load(softmax + queries, mask=is_query | ALL_QUERIES, other=0.0)
         inverse = tl.load(softmax + plane + queries, mask=is_query, other=0.0)
-        weight = tl.exp2(score - top[None, :]) * inverse[None, :]
+        weight = _weight(product, factor, log2_counts, entries, top[None, :], HAS_COUNTS) * inverse[None, :]
         grad = _matrix(grad_out, queries, grad_row, is_query, ALL_QUERIES, HEAD_DIM, BLOCK_D)
         value_result = tl.dot(weight.to(grad.dtype), grad, value_result, input_precision=PRECISION)
         product = tl.dot(value, tl.trans(grad), input_precision=PRECISION)
-        mean = tl.load(delta + queries, mask=is_query, other=0.0)
+        mean = tl.load(delta + queries, mask=is_query, other=0.0)  # after the product: before it, registers spill
         slope = weight * (product - mean[None, :])
         key_result = tl.dot(slope.to(query.dtype), query, key_result, input_precision=PRECISION)
     key_result = tl.where(is_real[:, None], key_result, 0.0)  # whatever a masked key met, NaN included, is not its own
