@@ -84,8 +84,16 @@ def test_odd_lengths_and_head_sizes(dtype, length, block_size, head_dim, masked)
 
 
 @pytest.mark.usefixtures("short_pieces")
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-@pytest.mark.parametrize("graph", ["paper", "checkpoint", "transformers-train", "transformers-eval"])
+@pytest.mark.parametrize(
+    ("dtype", "graph"),
+    [
+        (torch.float32, "paper"),
+        (torch.float16, "checkpoint"),
+        (torch.float16, "transformers-train"),
+        (torch.float16, "transformers-eval"),
+        (torch.float32, "transformers-eval"),
+    ],
+)
 def test_every_graph_with_its_counts_and_its_long_rows_in_pieces(dtype, graph):
     spec = PatternSpec(block_size=16, graph=graph, random_blocks=2)
     pattern = spec.build(num_blocks=11, num_heads=2)
@@ -195,12 +203,20 @@ def test_large_activations_do_not_overflow(dtype, factor):
     )
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_scores_far_below_zero_weigh_as_any_others(dtype):
-    """All scores are near -280 in powers of two: what fills up a tile, with a score of 0, must not outweigh them."""
+@pytest.mark.parametrize(("dtype", "sign"), [(torch.float32, 1), (torch.float32, -1), (torch.float16, 1)])
+def test_scores_far_from_zero_weigh_as_any_others(dtype, sign):
+    """Near 280 or -280 in powers of two: what is masked or fills up a tile scores 0, and neither wins nor overflows.
+
+    Loosely: NumPy rounds such products by the shape of the tile, so forward and backward differ, as on no GPU.
+    """
     q, k, v = (x.detach() for x in tensors(*[(1, 1, 96, 16)] * 3, dtype=dtype))
-    q, k = (-49 - q / 8).requires_grad_(), (1 + k / 8).requires_grad_()
-    assert_as_exact_as_the_reference(q, k, v.requires_grad_(), pattern=PAPER.build(num_blocks=6, num_heads=1))
+    q, k, v = (x.requires_grad_() for x in (sign * (49 + q / 8), 1 + k / 8, v))
+    options = {"pattern": PAPER.build(num_blocks=6, num_heads=1), "key_mask": mask_of(1, 96)}
+    exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
+    right = outputs_and_gradients(*exact, backend="reference", **options)
+    for true, value in zip(right, outputs_and_gradients(q, k, v, **options), strict=True):
+        slack = 30 * torch.finfo(dtype).eps * (1 + float(true.abs().max()))
+        torch.testing.assert_close(value.double(), true, rtol=0, atol=slack)
 
 
 @pytest.mark.usefixtures("short_pieces")
