@@ -215,7 +215,7 @@ def test_scores_far_from_zero_weigh_as_any_others(dtype, sign):
     exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
     right = outputs_and_gradients(*exact, backend="reference", **options)
     for true, value in zip(right, outputs_and_gradients(q, k, v, **options), strict=True):
-        slack = 30 * torch.finfo(dtype).eps * (1 + float(true.abs().max()))
+        slack = {torch.float32: 1e-4, torch.float16: 3e-2}[dtype] * (1 + float(true.abs().max()))
         torch.testing.assert_close(value.double(), true, rtol=0, atol=slack)
 
 
