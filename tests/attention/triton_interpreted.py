@@ -66,7 +66,7 @@ def mask_of(batch, length, share=0.8):
         (1, 16, 16),
         (15, 16, 4),
         (127, 16, 20),
-        (256, 32, 32),
+        (128, 32, 32),
         (129, 64, 80),
         (100, 32, 96),
         (130, 128, 16),
@@ -215,7 +215,7 @@ def test_scores_far_from_zero_weigh_as_any_others(dtype, sign):
     exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
     right = outputs_and_gradients(*exact, backend="reference", **options)
     for true, value in zip(right, outputs_and_gradients(q, k, v, **options), strict=True):
-        slack = {torch.float32: 1e-4, torch.float16: 3e-2}[dtype] * (1 + float(true.abs().max()))
+        slack = {torch.float32: 1e-4, torch.float16: 3e-2}[dtype] * (1 + float(true.detach().abs().max()))
         torch.testing.assert_close(value.double(), true, rtol=0, atol=slack)
 
 
