@@ -70,4 +70,7 @@ def about_model(model: str) -> Iterator[str]:
 def _remark(backend: str) -> str:
     if backend == "native" and native_cpu.instruction_set():
         return f"  (instructions: {native_cpu.instruction_set()})"
-    return "  (never chosen by auto: quadratic)" if backend == "reference" else ""
+    return {
+        "reference": "  (never chosen by auto: quadratic)",
+        "triton": "  (not chosen by auto before it has been checked on a GPU)",
+    }.get(backend, "")

@@ -57,7 +57,7 @@ def test_a_count_of_two_weighs_a_block_twice():
         ({"q": torch.zeros(1, 2, 0, 4)}, r"query_length must be at least 1, got 0"),
         ({"key_mask": torch.ones(1, 20)}, r"key_mask must be bool .* = \[1, 20\] on cpu.*got torch.float32 \[1, 20\]"),
         ({"key_mask": torch.ones(1, 19, dtype=torch.bool)}, r"key_mask must be bool .*got torch.bool \[1, 19\]"),
-        ({"backend": "flash"}, r"backend must be one of auto, native, gathered, reference, got 'flash'"),
+        ({"backend": "flash"}, r"backend must be one of auto, triton, native, gathered, reference, got 'flash'"),
     ],
 )
 def test_a_call_that_makes_no_sense_is_refused_with_the_cure(change, message):
@@ -77,14 +77,16 @@ def test_the_number_of_heads_must_fit():
 
 
 def test_a_backend_asked_for_by_name_never_hands_over_to_another(monkeypatch):
-    from bigbird.attention import gathered, native_cpu
+    from bigbird.attention import gathered, native_cpu, triton_gpu
 
+    monkeypatch.setattr(triton_gpu, "why_not", lambda *_: "not here")
     monkeypatch.setattr(gathered, "why_not", lambda *_: "no luck today")
     monkeypatch.setattr(native_cpu, "why_not", lambda *_: "none at all")
-    for backend, reason in (("native", "none at all"), ("gathered", "no luck today"), ("auto", "no luck today")):
+    reasons = {"triton": "not here", "native": "none at all", "gathered": "no luck today", "auto": "no luck today"}
+    for backend, reason in reasons.items():
         with pytest.raises(BackendUnavailable, match=f"backend '{backend}' cannot serve this call: {reason}"):
             call(*tensors(), backend=backend)
-    report = {"native": "none at all", "gathered": "no luck today", "reference": None}
+    report = {"triton": "not here", "native": "none at all", "gathered": "no luck today", "reference": None}
     assert dict(backend_report(tensors()[0], PATTERN)) == report
 
 

@@ -8,13 +8,13 @@ from typing import Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-from bigbird.attention import gathered, native_cpu, reference
+from bigbird.attention import gathered, native_cpu, reference, triton_gpu
 from bigbird.attention.pattern import BlockPattern
 from bigbird.errors import BackendUnavailable, ShapeError
 
-Backend = Literal["auto", "native", "gathered", "reference"]
+Backend = Literal["auto", "triton", "native", "gathered", "reference"]
 
-_AUTO_ORDER = ("native", "gathered")  # fastest first
+_AUTO_ORDER = ("native", "gathered")  # fastest first; triton joins when it has been checked on a GPU
 
 
 class _Implementation(Protocol):
@@ -26,6 +26,7 @@ class _Implementation(Protocol):
 
 
 _IMPLEMENTATIONS: Mapping[str, _Implementation] = {
+    "triton": triton_gpu,
     "native": native_cpu,
     "gathered": gathered,
     "reference": reference,
@@ -54,9 +55,9 @@ def block_sparse_attention(
     key_mask         [batch, key_length] bool, True = real. What stands at a masked key or value, NaN included, never
                      reaches the result or a gradient.
     scale            what q . k is multiplied by; 1 / sqrt(head_dim) unless given
-    backend          who computes: "native" (C++ on the CPU, float32 and bfloat16), "gathered" (PyTorch on any device),
-                     "reference" (dense, the specification), or "auto", the first of native and gathered that can.
-                     A backend asked for by name never hands over to another.
+    backend          who computes: "triton" (NVIDIA GPUs), "native" (C++ on the CPU, float32 and bfloat16), "gathered"
+                     (PyTorch on any device), "reference" (dense, the specification), or "auto", the first of native
+                     and gathered that can. A backend asked for by name never hands over to another.
     Returns          [batch, heads, query_length, head_dim]; exactly 0 for a query that sees no key
 
     Cost: O(pairs * block_size**2 * head_dim) time, O(length * head_dim) memory, forward and backward, except for the
