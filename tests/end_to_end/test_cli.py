@@ -101,7 +101,7 @@ def test_from_a_genome_and_start_sites_to_a_track(bigbird, tmp_path):
         'data.validation_regions=["chr2"]',
         "data.window_bp=1000",
     )
-    tiny = [*TINY[2:], *settings("start.bases_per_token=8", "training.precision=float32")]
+    tiny = [*TINY[2:], *settings("start.bases_per_token=8", "training.precision=float32", "training.watch=loss")]
     code, _, said = bigbird("train", "genomics.promoter", "--out", "run", *data, *SMALL, *tiny)
     assert code == 0, said
     config = json.loads((tmp_path / "run/model/config.json").read_text())
