@@ -93,7 +93,7 @@ def measured():
             for inner in value:
                 collect(inner)
         elif isinstance(value, float):
-            found.add(f"{value:.3f}")
+            found.update((f"{value:.3f}", f"{value:.1f} x"))
 
     for path in (ROOT / "benchmarks/results").glob("*.json"):
         collect(json.loads(path.read_text()))
@@ -111,4 +111,10 @@ def test_figures_with_intervals_were_measured(page):
 def test_recall_and_precision_were_measured(page):
     figures = re.findall(r"(?:recall|precision) (\d\.\d{3})", text_of(page))
     assert figures
+    assert set(figures) <= measured()
+
+
+def test_speeds_were_measured():
+    figures = re.findall(r"\| (\d+\.\d x) (?=\|)", text_of("README.md"))
+    assert len(figures) > 10
     assert set(figures) <= measured()
