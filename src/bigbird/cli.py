@@ -123,7 +123,7 @@ def evaluate(
     from bigbird.predictor import Predictor
 
     if out is not None:
-        check_new_file(out)
+        check_new_file(out, data)
     predictor = Predictor.load(model)
     records = read_records(data, genome=_genome(genome))
     answers = list(_watched(predictor.predict(records), len(records), "records"))
@@ -154,7 +154,7 @@ def predict(
     from bigbird.predictor import Predictor
 
     if out is not None:
-        check_new_file(out)
+        check_new_file(out, data)
     predictor = Predictor.load(model)
     records = read_records(data, genome=_genome(genome))
     answers = _watched(predictor.predict(records), len(records), "records")
@@ -256,6 +256,8 @@ def bench(
         print(json.dumps(configs.to_json(config), indent=2))  # noqa: T201
         return
     if out is not None:
+        if out.suffix != ".json":
+            raise InputError(f"--out {out} must end in .json; the picture is written beside it")
         check_new_file(out)
     measured = (
         attention.run(config, say=_say)

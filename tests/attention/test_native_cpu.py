@@ -1,5 +1,6 @@
 """What only the compiled kernels promise: every build of them, threads, forks, PyTorch's compilers."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from bigbird.attention import (
     native_cpu,
     pack_patterns,
 )
-from bigbird.errors import BackendUnavailable
+from bigbird.errors import BackendUnavailable, ShapeError
 
 ROOT = Path(__file__).parents[2]
 SPEC = PatternSpec(block_size=64)
@@ -283,3 +284,27 @@ def test_scores_that_grow_along_the_keys_are_weighed_right(use_build, build, dty
         # Scores in the thousands are rounded to 1e-4 by everybody, each in another way: four times, not twice.
         budget = 4 * (reference.double() - true).abs().max() + 1e-5 * true.abs().max()
         assert (value.double() - true).abs().max() <= budget
+
+
+def test_a_second_derivative_is_refused_not_zero():
+    pattern = SPEC.build(num_blocks=2, num_heads=2)
+    q, k, v = tensors(100)
+    out = block_sparse_attention(q, k, v, pattern=pattern, backend="native")
+    (grad,) = torch.autograd.grad(out.pow(2).sum(), q, create_graph=True)
+    with pytest.raises(RuntimeError, match="attention has no second derivative"):
+        grad.pow(2).sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: {"key_blocks": p.key_blocks - 3}, r"key_blocks must be from 0 to 1, got -3 to -2"),
+        (lambda p: {"key_blocks": p.key_blocks + 9}, r"key_blocks must be from 0 to 1, got 9 to 10"),
+        (lambda p: {"key_counts": p.key_counts.int()}, r"row_starts, key_blocks and key_counts must be int64"),
+    ],
+)
+def test_a_pattern_made_by_hand_is_checked(change, message):
+    pattern = SPEC.build(num_blocks=2, num_heads=2)
+    pattern = dataclasses.replace(pattern, **change(pattern))
+    with pytest.raises(ShapeError, match=message):
+        block_sparse_attention(*tensors(100), pattern=pattern, backend="native")

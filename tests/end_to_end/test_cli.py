@@ -419,6 +419,19 @@ def test_a_run_json_that_is_none_is_told_in_one_line(bigbird, files, text):
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_what_is_read_is_never_overwritten(bigbird, files, command):
+    before = (files / "dev.csv").read_text()
+    code, _, said = bigbird(command, "windows", "dev.csv", "--out", "dev.csv")
+    assert (code, said) == (2, "bigbird: --out dev.csv is what is read; name another file\n")
+    assert (files / "dev.csv").read_text() == before
+
+
+def test_bench_wants_a_json_file(bigbird, files):  # noqa: ARG001
+    code, _, said = bigbird("bench", "attention", "--out", "figures.png")
+    assert (code, said) == (2, "bigbird: --out figures.png must end in .json; the picture is written beside it\n")
+
+
 def test_bench_writes_figures_and_a_picture(bigbird, files):
     smaller = settings(
         "lengths=[512]", "num_heads=2", "head_dim=16", "spec.block_size=16", "rounds=2", 'contenders=["gathered"]'

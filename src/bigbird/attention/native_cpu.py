@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bigbird.attention.pattern import BlockPattern, opaque
-from bigbird.errors import BackendUnavailable
+from bigbird.errors import BackendUnavailable, ShapeError
 
 # Fastest first; each is a library of its own, asked whether this processor has what it needs.
 BUILDS = ("avx512_bf16", "avx512", "avx2", "generic")
@@ -176,6 +176,31 @@ torch.library.register_fake("bigbird::native_attention_backward", _backward_resu
 torch.library.register_autograd("bigbird::native_attention", _differentiate, setup_context=_keep_for_backward)
 
 
+def _keep_nothing(_ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    """There is nothing to keep for a derivative that is refused."""
+
+
+def _refuse_second_derivative(_ctx: Any, *_gradients: Tensor) -> None:
+    raise RuntimeError("attention has no second derivative; the native backend's gradients cannot be differentiated")
+
+
+torch.library.register_autograd(
+    "bigbird::native_attention_backward", _refuse_second_derivative, setup_context=_keep_nothing
+)
+
+
+def _check_lists(lists: _Lists, num_key_blocks: int) -> None:
+    """The library trusts addresses and numbers; a pattern may have been made by hand."""
+    blocks = lists.key_blocks
+    if {x.dtype for x in (lists.row_starts, blocks, lists.key_counts)} != {torch.int64}:
+        raise ShapeError("a pattern's row_starts, key_blocks and key_counts must be int64")
+    if len(blocks) and not 0 <= int(blocks.min()) <= int(blocks.max()) < num_key_blocks:
+        raise ShapeError(
+            f"a pattern's key_blocks must be from 0 to {num_key_blocks - 1}, got {int(blocks.min())} to "
+            f"{int(blocks.max())}"
+        )
+
+
 def _call(function: str, views: dict[str, Tensor], softmax: Tensor, lists: _Lists) -> None:
     library, reason, _ = _library_or_reason()
     if library is None:
@@ -185,6 +210,7 @@ def _call(function: str, views: dict[str, Tensor], softmax: Tensor, lists: _List
     starts, blocks, counts = (x.contiguous() for x in (lists.row_starts, lists.key_blocks, lists.key_counts))
     mask = None if lists.key_mask is None else lists.key_mask.contiguous()
     q, k = views["q"], views["k"]
+    _check_lists(lists, -(-k.shape[2] // lists.block_size))
     problem = _Problem(
         element=_ELEMENTS[q.dtype],
         num_threads=torch.get_num_threads(),

@@ -86,8 +86,10 @@ def _universal_lines(file: IO[bytes]) -> Iterator[bytes]:
         yield from line.rstrip(b"\r\n").split(b"\r")  # old Macintosh files end lines with CR alone
 
 
-def check_new_file(path: Path, *, option: str = "--out") -> None:
-    """Raise, before any work is done, when `written_whole` could not write `path`."""
+def check_new_file(path: Path, *inputs: Path, option: str = "--out") -> None:
+    """Raise, before any work is done, when `written_whole` could not write `path` or would replace an input."""
+    if any(path.resolve() == source.resolve() for source in inputs):
+        raise InputError(f"{option} {path} is what is read; name another file")
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "not an ordinary file"
         raise InputError(f"{option} {path} is {kind}; name a file, new or to be replaced")

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -16,13 +18,21 @@ struct Job {
     std::atomic<int64_t> next{0};
     int64_t num_items, grain;
     const std::function<void(int64_t)>* work;
+    std::mutex guard;
+    std::exception_ptr failure;  // the first; no exception may leave a thread that is not the caller's
 };
 
 void take_items(void* pointer) {
     Job& job = *static_cast<Job*>(pointer);
     for (int64_t first = job.next.fetch_add(job.grain); first < job.num_items; first = job.next.fetch_add(job.grain)) {
         const int64_t last = std::min(first + job.grain, job.num_items);
-        for (int64_t item = first; item < last; ++item) (*job.work)(item);
+        try {
+            for (int64_t item = first; item < last; ++item) (*job.work)(item);
+        } catch (...) {
+            const std::lock_guard<std::mutex> lock(job.guard);
+            if (!job.failure) job.failure = std::current_exception();
+            job.next = job.num_items;
+        }
     }
 }
 
@@ -59,9 +69,11 @@ void parallel_for(int64_t num_items, int64_t grain, int num_threads, const std::
     Job job;
     job.num_items = num_items, job.grain = grain, job.work = &work;
     const int64_t useful = std::min<int64_t>(num_threads, (num_items + grain - 1) / grain);
-    if (useful > 1 && run_on_openmp(job, static_cast<unsigned>(useful))) return;
-    std::vector<std::thread> others;
-    for (int64_t number = 1; number < useful; ++number) others.emplace_back(take_items, &job);
-    take_items(&job);
-    for (std::thread& other : others) other.join();
+    if (useful <= 1 || !run_on_openmp(job, static_cast<unsigned>(useful))) {
+        std::vector<std::thread> others;
+        for (int64_t number = 1; number < useful; ++number) others.emplace_back(take_items, &job);
+        take_items(&job);
+        for (std::thread& other : others) other.join();
+    }
+    if (job.failure) std::rethrow_exception(job.failure);
 }
