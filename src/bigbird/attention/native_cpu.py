@@ -176,7 +176,7 @@ torch.library.register_fake("bigbird::native_attention_backward", _backward_resu
 torch.library.register_autograd("bigbird::native_attention", _differentiate, setup_context=_keep_for_backward)
 
 
-def _keep_nothing(_ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+def _keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     """There is nothing to keep for a derivative that is refused."""
 
 
