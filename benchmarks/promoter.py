@@ -10,8 +10,8 @@ Both kinds are drawn as windows of 2,000 bases; with a wider context, model and 
 (shares of G and C match over 2,000 bases, so a wider context makes "matched" easier for everybody).
 Baselines learn from the training chromosomes: logistic regression on 1- to 5-mer frequencies (position-free), gradient
 boosting on the composition of 40 bins (A, C, G, T, CpG, TpA; no motifs). They read the promoter's strand. So does the
-model: its score is the mean log-odds of "promoter+" within 100 bases of the middle (chosen on chr16:78-90 Mb, where it
-ranked better than the maximum and than either strand's).
+model: its score is the mean log-odds of "promoter+" within 100 bases of the middle (on chr16:78-90 Mb it ranked better
+than the maximum there and than both strands together).
 """
 
 from __future__ import annotations
