@@ -20,7 +20,7 @@ from bigbird.errors import BackendUnavailable, ShapeError
 # Fastest first; each is a library of its own, asked whether this processor has what it needs.
 BUILDS = ("avx512_bf16", "avx512", "avx2", "generic")
 
-_ABI = 2  # BIGBIRD_ABI in native/problem.h
+_ABI = 3  # BIGBIRD_ABI in native/problem.h
 _FOLDER = Path(__file__).with_name("native")
 _ELEMENTS = {torch.float32: 0, torch.bfloat16: 1}
 
@@ -32,6 +32,11 @@ def why_not(q: Tensor, _pattern: BlockPattern, /) -> str | None:
     if q.dtype not in _ELEMENTS:
         return f"it computes in float32 and bfloat16, got {q.dtype}"
     return _reason() or None
+
+
+def library() -> ctypes.CDLL | None:
+    """The kernels of this machine, if there are any; `bigbird.model.activation` has one there too."""
+    return _library_or_reason()[0]
 
 
 def instruction_set() -> str | None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from bigbird.attention import Backend, BlockPattern, block_sparse_attention
 from bigbird.model.embeddings import rotate
+from bigbird.model.linear import Linear
 
 
 class Visibility(NamedTuple):
@@ -29,14 +30,14 @@ class SelfAttention(nn.Module):
     def __init__(self, *, hidden_size: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
-        self.output = nn.Linear(hidden_size, hidden_size)
+        self.qkv = Linear(hidden_size, 3 * hidden_size)
+        self.output = Linear(hidden_size, hidden_size)
 
     def forward(self, x: Tensor, pattern: BlockPattern, visibility: Visibility) -> Tensor:
         """x: [total, hidden] -> [total, hidden]."""
         total, hidden_size = x.shape
-        heads = self.qkv(x).view(total, 3, self.num_heads, hidden_size // self.num_heads)
-        q, k, v = heads.permute(1, 2, 0, 3).unsqueeze(1)  # each [1, heads, total, head_dim]
+        # Each [1, heads, total, head_dim], a view; chunk() puts the gradients together in one copy.
+        q, k, v = (part.view(1, total, self.num_heads, -1).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=1))
         if visibility.rotary is not None:
             q, k = rotate(q, visibility.rotary), rotate(k, visibility.rotary)
         attended = block_sparse_attention(

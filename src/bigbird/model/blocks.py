@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
 from bigbird.attention import BlockPattern
+from bigbird.model.activation import ACTIVATIONS, Activation
 from bigbird.model.attention_layer import SelfAttention, Visibility
+from bigbird.model.linear import Linear
 
 Norm = Literal["post", "pre"]
-Activation = Literal["gelu", "gelu_tanh", "relu"]
-
-ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "gelu_tanh": partial(F.gelu, approximate="tanh"),
-    "relu": F.relu,
-}
+_ROWS_AT_ONCE = 512
 
 
 class FeedForward(nn.Module):
@@ -27,12 +22,19 @@ class FeedForward(nn.Module):
 
     def __init__(self, *, hidden_size: int, inner_size: int, activation: Activation) -> None:
         super().__init__()
-        self.inner = nn.Linear(hidden_size, inner_size)
-        self.output = nn.Linear(inner_size, hidden_size)
+        self.inner = Linear(hidden_size, inner_size)
+        self.output = Linear(inner_size, hidden_size)
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
         """[total, hidden] -> [total, hidden]."""
+        is_to_be_kept = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        if is_to_be_kept or x.device.type != "cpu" or len(x) < 2 * _ROWS_AT_ONCE:
+            return self._transform(x)
+        # The inner rows of a few tokens stay in the cache, and nothing of [total, inner] is ever allocated.
+        return torch.cat([self._transform(rows) for rows in x.tensor_split(len(x) // _ROWS_AT_ONCE)])
+
+    def _transform(self, x: Tensor) -> Tensor:
         projected: Tensor = self.output(self.activation(self.inner(x)))
         return projected
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bigbird.errors import ShapeError
+from bigbird.model.linear import Linear
 
 NUM_LETTERS = 8  # such token ids are numbers of base 8, a digit per base: bigbird.tokenizers.KmerTokenizer
 _CONVOLUTION_BASES = 15  # a transcription factor's site is 6 to 15 bases wide
@@ -89,8 +90,8 @@ class _Neighbourhood(nn.Module):
         super().__init__()
         self.distance = distance
         self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
-        self.inner = nn.Linear(3 * hidden_size, hidden_size)
-        self.output = nn.Linear(hidden_size, hidden_size)
+        self.inner = Linear(3 * hidden_size, hidden_size)
+        self.output = Linear(hidden_size, hidden_size)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         """[total, hidden] -> [total, hidden]."""

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from bigbird.attention import Backend, DocumentLayout, PatternSpec
 from bigbird.errors import ConfigError, ShapeError
+from bigbird.model.activation import Activation
 from bigbird.model.attention_layer import SelfAttention, Visibility
-from bigbird.model.blocks import Activation, EncoderBlock, FeedForward, Norm
+from bigbird.model.blocks import EncoderBlock, FeedForward, Norm
 from bigbird.model.embeddings import NUM_LETTERS, BaseConvolution, Embeddings, rotary_table
 
 Positions = Literal["learned", "rotary"]

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from bigbird.attention import DocumentLayout
 from bigbird.attention.layout import MIN_ROWS
 from bigbird.errors import ConfigError
-from bigbird.model.blocks import ACTIVATIONS
+from bigbird.model.activation import ACTIVATIONS
 from bigbird.model.encoder import Encoder, EncoderConfig
+from bigbird.model.linear import Linear, linear
 
 
 class SequenceClassifier(nn.Module):
@@ -19,9 +20,9 @@ class SequenceClassifier(nn.Module):
     def __init__(self, config: EncoderConfig, *, num_labels: int) -> None:
         super().__init__()
         self.encoder = Encoder(config)
-        self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
+        self.pooler = Linear(config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.hidden_size, num_labels)
+        self.classifier = Linear(config.hidden_size, num_labels)
 
     def forward(self, token_ids: Tensor, layout: DocumentLayout) -> Tensor:
         """token_ids: packed int64 [total] -> [documents, num_labels]."""
@@ -39,7 +40,7 @@ class MaskedLanguageModel(nn.Module):
         if config.bases_per_token:
             raise ConfigError("a masked language model needs tokens from a vocabulary; use start.tokenizer=bpe")
         self.encoder = Encoder(config)
-        self.transform = nn.Linear(config.hidden_size, config.hidden_size)
+        self.transform = Linear(config.hidden_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.activation = ACTIVATIONS[config.activation]
@@ -51,7 +52,7 @@ class MaskedLanguageModel(nn.Module):
         hidden = self.norm(self.activation(self.transform(wanted)))
         table = self.encoder.embeddings.tokens
         assert isinstance(table, nn.Embedding)
-        return F.linear(hidden, table.weight, self.bias)[: len(encoded if places is None else places)]
+        return linear(hidden, table.weight, self.bias)[: len(encoded if places is None else places)]
 
 
 class TokenClassifier(nn.Module):
@@ -61,7 +62,7 @@ class TokenClassifier(nn.Module):
         super().__init__()
         self.encoder = Encoder(config)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.hidden_size, num_labels)
+        self.classifier = Linear(config.hidden_size, num_labels)
 
     def forward(self, token_ids: Tensor, layout: DocumentLayout) -> Tensor:
         """token_ids: packed int64 [total] -> [total, num_labels]; logits in filling mean nothing."""

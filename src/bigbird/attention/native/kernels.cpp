@@ -1,5 +1,6 @@
 // All kernels. Compiled once for each instruction set, each into a library of its own: code of the standard library
 // that the compiler emits on the way must not reach a processor without those instructions.
+#include "activation.h"
 #include "backward.h"
 #include "forward.h"
 
@@ -17,4 +18,9 @@ void run_backward(const Problem& problem) {
     if (problem.head_dim % 2 == 0) return backward<PairFromHalf>(problem);
 #endif
     backward<SingleFromHalf>(problem);
+}
+
+void run_gelu(const Gelu& problem) {
+    if (problem.element == FLOAT32) return gelu<float>(problem);
+    gelu<uint16_t>(problem);
 }

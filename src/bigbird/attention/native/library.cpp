@@ -22,6 +22,7 @@ EXPORTED int bigbird_runs_here() {
     return 1;
 }
 
+template <class Problem>
 static int guarded(void (*run)(const Problem&), const Problem* problem) {
     try {
         run(*problem);
@@ -34,3 +35,5 @@ static int guarded(void (*run)(const Problem&), const Problem* problem) {
 EXPORTED int bigbird_forward(const Problem* problem) { return guarded(run_forward, problem); }
 
 EXPORTED int bigbird_backward(const Problem* problem) { return guarded(run_backward, problem); }
+
+EXPORTED int bigbird_gelu(const Gelu* problem) { return guarded(run_gelu, problem); }

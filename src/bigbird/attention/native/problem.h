@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#define BIGBIRD_ABI 2
+#define BIGBIRD_ABI 3
 
 enum ElementType : int32_t { FLOAT32 = 0, BFLOAT16 = 1 };
 
@@ -35,6 +35,17 @@ struct Problem {
     int64_t num_key_blocks() const { return (key_length + block_size - 1) / block_size; }
 };
 
+// Element by element over contiguous memory.
+struct Gelu {
+    int32_t element;
+    int32_t num_threads;
+    int64_t count;
+    const void* x;
+    const void* grad_out;  // null: out becomes gelu(x); else grad_out times the derivative at x
+    void* out;
+};
+
 // The kernels, compiled for one instruction set.
 void run_forward(const Problem& problem);
 void run_backward(const Problem& problem);
+void run_gelu(const Gelu& problem);
