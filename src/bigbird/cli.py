@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeVar, cast
 
 import typer
 from rich.console import Console
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bigbird.tasks import Prediction
 
 Item = TypeVar("Item")
-Measurement = Literal["attention", "layer", "step"]
+Measurement = Literal["attention", "layer", "encoder", "step"]
 
 
 class _Commands(TyperGroup):
@@ -231,7 +231,8 @@ def info(
 @app.command()
 def bench(
     what: Annotated[
-        Measurement, typer.Argument(help="Attention alone, a base-size encoder layer, or a training step.")
+        Measurement,
+        typer.Argument(help="Attention alone, a base-size encoder layer, the whole encoder, or a training step."),
     ],
     *,
     out: Annotated[
@@ -262,7 +263,7 @@ def bench(
     measured = (
         attention.run(config, say=_say)
         if isinstance(config, attention.AttentionBench)
-        else model.run("layer" if what == "layer" else "step", config, say=_say)
+        else model.run(cast("model.Part", what), config, say=_say)
     )
     if out is not None:
         report.write(out, what, configs.to_json(config), measured, say=_say)

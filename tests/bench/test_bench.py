@@ -7,7 +7,7 @@ import pytest
 
 from bigbird import config as configs
 from bigbird.attention import PatternSpec, native_cpu
-from bigbird.bench import attention, contenders, model, report
+from bigbird.bench import attention, contenders, encoder, model, report
 from bigbird.bench.memory import peak_of
 from bigbird.bench.timing import Spread, in_turn
 from bigbird.errors import ConfigError
@@ -86,6 +86,27 @@ def test_layers_and_steps_are_timed():
     assert {(r["contender"], r["pass"]) for r in layer} == {(n, kind) for n in names for kind in attention.PASSES}
     step = model.run("step", small, say=lambda _: None)["results"]
     assert [r["contender"] for r in step] == ["bigbird", "Hugging Face BigBird, train"]
+
+
+def test_encoders_are_timed_in_pairs_that_compute_the_same():
+    pytest.importorskip("transformers")
+    said = []
+    small = model.ModelBench(lengths=(1024,), size="tiny", rounds=1)
+    results = model.run("encoder", small, say=said.append)["results"]
+    assert [(r["contender"], r["pass"]) for r in results] == [
+        (f"{name} {mode}{graph}", "forward")
+        for mode in ("train", "eval")
+        for name, graph in (("bigbird, their", " graph"), ("Hugging Face BigBird,", ""))
+    ]
+    assert sum("outputs equal Hugging Face's" in line for line in said) == 2
+
+
+def test_encoders_that_differ_are_not_timed(monkeypatch):
+    pytest.importorskip("transformers")
+    monkeypatch.setitem(encoder._SAME, "feed_forward_norm", "attention.output.LayerNorm")
+    monkeypatch.setattr(encoder, "_ALLOWED_ERROR", 0.0)
+    with pytest.raises(RuntimeError, match=r"the encoders differ by .* in train mode .*: nothing is timed"):
+        model.run("encoder", model.ModelBench(lengths=(1024,), size="tiny"), say=lambda _: None)
 
 
 def test_everything_runs_once_to_warm_up_and_then_in_turn():

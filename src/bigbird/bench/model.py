@@ -1,4 +1,4 @@
-"""`bigbird bench layer` and `bench step`: a base-size encoder layer, and a training step of a whole model."""
+"""`bigbird bench layer`, `encoder` and `step`: one layer, the whole encoder, a training step of the whole model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bigbird.attention import DocumentLayout, PatternSpec
 from bigbird.bench.contenders import Dtype
+from bigbird.bench.encoder import pairs as encoder_pairs
 from bigbird.bench.memory import peak_of
 from bigbird.bench.timing import Subject, in_turn
 from bigbird.errors import BigBirdError, ConfigError, require
@@ -23,13 +24,15 @@ from bigbird.model.sizes import Size, dimensions
 _VOCABULARY = 50_358  # of the published checkpoints
 _MASKED_SHARE = 0.15
 
+Part = Literal["layer", "encoder", "step"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelBench:
-    """What to measure: one layer of a model forward, and forward and backward; or the training step of all layers.
+    """What to measure: one layer forward, and forward and backward; the encoder forward; or its training step.
 
     size    tiny … large, see `bigbird.model.sizes`
-    dtype   bfloat16: weights in bfloat16 for a layer, autocast for a step
+    dtype   bfloat16: weights in bfloat16 for layer and encoder, autocast for a step
     memory  also measure how much memory a layer of size base needs, each in a process of its own
     """
 
@@ -55,16 +58,19 @@ class ModelBench:
         )
 
 
-def run(what: Literal["layer", "step"], config: ModelBench, *, say: Callable[[str], None]) -> dict[str, object]:
+def run(what: Part, config: ModelBench, *, say: Callable[[str], None]) -> dict[str, object]:
     """Time ours and the others' in turn."""
     results: list[dict[str, object]] = []
     for length in config.lengths:
-        subjects = list((layers if what == "layer" else _steps)(config, length, say))
-        passes: dict[str, dict[str, Callable[[], object]]] = {
-            "forward": {s.name: s.forward for s in subjects},
-            "forward and backward": {s.name: s.learn for s in subjects if s.learn},
+        subjects = list({"layer": layers, "encoder": _encoders, "step": _steps}[what](config, length, say))
+        forward: dict[str, Callable[[], object]] = {s.name: s.forward for s in subjects}
+        learn: dict[str, Callable[[], object]] = {s.name: s.learn for s in subjects if s.learn}
+        passes = {
+            "layer": {"forward": forward, "forward and backward": learn},
+            "encoder": {"forward": forward},
+            "step": {"training step": learn},
         }
-        for kind, runs in passes.items() if what == "layer" else (("training step", passes["forward and backward"]),):
+        for kind, runs in passes[what].items():
             for name, timing in in_turn(runs, rounds=config.rounds).items():
                 result = {
                     "contender": name,
@@ -179,6 +185,12 @@ _THEIR_LAYERS: dict[str, Callable[[EncoderConfig, int, torch.dtype], Callable[[T
     "Hugging Face BigBird, train": _hugging_face(True),
     "dense (PyTorch's layer)": _dense_layer,
 }
+
+
+def _encoders(config: ModelBench, length: int, say: Callable[[str], None]) -> Iterator[Subject]:
+    encoder = config.encoder(length, num_layers=None)
+    token_ids = torch.randint(5, _VOCABULARY, (length,), generator=torch.Generator().manual_seed(0)).to(_device())
+    return encoder_pairs(encoder, token_ids, getattr(torch, config.dtype), lambda: _their_config(encoder, length), say)
 
 
 def _steps(config: ModelBench, length: int, say: Callable[[str], None]) -> Iterator[Subject]:

@@ -1,0 +1,99 @@
+"""`bigbird bench encoder`: a whole encoder beside Hugging Face's with the same weights, computing the same function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bigbird.bench.timing import Subject
+from bigbird.errors import BigBirdError, require
+from bigbird.model.encoder import Encoder, EncoderConfig
+
+_ALLOWED_ERROR = 1e-3  # of float32 outputs, which a layer norm has made about 1 in size
+MODES = ("train", "eval")
+
+
+def pairs(
+    config: EncoderConfig, token_ids: Tensor, dtype: torch.dtype, their_config: Any, say: Callable[[str], None]
+) -> Iterator[Subject]:
+    """Ours and theirs for each of the two graphs theirs computes, checked against each other in float32 first.
+
+    token_ids: int64 [length]. Without transformers ours takes part alone.
+    """
+    for mode in MODES:
+        ours = Encoder(_with_graph(config, mode)).eval().to(token_ids.device)
+        try:
+            theirs = _their_encoder(their_config(), is_training=mode == "train").to(token_ids.device)
+        except BigBirdError as reason:
+            say(f"Hugging Face BigBird takes no part: {reason}")
+            yield _ours(ours.to(dtype), token_ids, mode)
+            continue
+        ours.load_state_dict(dict(_renamed(theirs.state_dict(), config.num_layers)))
+        _check(ours, theirs, token_ids, mode, say)
+        yield _ours(ours.to(dtype), token_ids, mode)
+        yield _theirs(theirs.to(dtype), token_ids, mode)
+
+
+def _with_graph(config: EncoderConfig, mode: str) -> EncoderConfig:
+    graph: Any = f"transformers-{mode}"
+    return replace(config, num_token_types=2, pattern=replace(config.pattern, graph=graph))
+
+
+def _their_encoder(config: Any, *, is_training: bool) -> Any:
+    library = require("transformers", extra="hf", purpose="Hugging Face BigBird")
+    torch.manual_seed(0)
+    model = library.BigBirdModel(config, add_pooling_layer=False)
+    return model.train(is_training)
+
+
+def _renamed(weights: Mapping[str, Tensor], num_layers: int) -> Iterator[tuple[str, Tensor]]:
+    """Their names to ours."""
+    for ours, theirs in {"tokens": "word", "positions": "position", "token_types": "token_type"}.items():
+        yield f"embeddings.{ours}.weight", weights[f"embeddings.{theirs}_embeddings.weight"]
+    for kind in ("weight", "bias"):
+        yield f"embeddings.norm.{kind}", weights[f"embeddings.LayerNorm.{kind}"]
+        for layer in range(num_layers):
+            old, new = f"encoder.layer.{layer}", f"layers.{layer}"
+            parts = [weights[f"{old}.attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
+            yield f"{new}.attention.qkv.{kind}", torch.cat(parts)
+            for ours, theirs in _SAME.items():
+                yield f"{new}.{ours}.{kind}", weights[f"{old}.{theirs}.{kind}"]
+
+
+_SAME = {
+    "attention.output": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "feed_forward.inner": "intermediate.dense",
+    "feed_forward.output": "output.dense",
+    "feed_forward_norm": "output.LayerNorm",
+}
+
+
+@torch.no_grad()
+def _check(ours: Encoder, theirs: Any, token_ids: Tensor, mode: str, say: Callable[[str], None]) -> None:
+    error = float((ours(token_ids[None]) - theirs(input_ids=token_ids[None]).last_hidden_state).abs().max())
+    if not error <= _ALLOWED_ERROR:
+        raise RuntimeError(
+            f"the encoders differ by {error:.1e} in {mode} mode (allowed {_ALLOWED_ERROR:.0e}): nothing is timed"
+        )
+    say(f"{len(token_ids):>7,} tokens: outputs equal Hugging Face's in {mode} mode (largest difference {error:.1e})")
+
+
+def _ours(model: Encoder, token_ids: Tensor, mode: str) -> Subject:
+    return _subject(f"bigbird, their {mode} graph", lambda: model(token_ids[None]))
+
+
+def _theirs(model: Any, token_ids: Tensor, mode: str) -> Subject:
+    return _subject(f"Hugging Face BigBird, {mode}", lambda: model(input_ids=token_ids[None]).last_hidden_state)
+
+
+def _subject(name: str, encode: Callable[[], Tensor]) -> Subject:
+    def forward() -> Tensor:
+        with torch.no_grad():
+            return encode()
+
+    return Subject(name=name, forward=forward)
