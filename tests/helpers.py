@@ -64,4 +64,4 @@ def motif_records(count, *, length=120, seed=0):
 
 YES_NO = Classification(labels=("no", "yes"), max_length=256, overlap=16)
 MOTIF_TASK = TokenClassification(labels=("motif",), max_length=256, overlap=16)
-STRANDED = TokenClassification(labels=("site+", "site-"), max_length=256, overlap=64, strands="both")
+STRANDED = TokenClassification(labels=("site+", "site-"), max_length=512, overlap=64, strands="both")

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "bigbird"
 # Each part may import those of lower levels, and itself; parts of one level do not know each other.
 LEVELS = [
     {"errors", "randomness"},
-    {"attention", "tokenizers", "config"},
+    {"attention", "tokenizers", "config", "machine"},
     {"model", "data"},
     {"tasks"},
     {"checkpoint"},

@@ -86,6 +86,11 @@ def load_model(name_or_folder: str | Path, *, device: torch.device | str = "cpu"
 
 def find_model(name_or_folder: str | Path) -> Path:
     """The folder of a model: the path itself, or a packaged model of that name."""
+    if not str(name_or_folder):
+        raise CheckpointError(
+            f"the model's name is empty; give a model folder or one of the models that come with bigbird: "
+            f"{', '.join(packaged_models()) or 'none'}"
+        )
     folder = Path(name_or_folder)
     if (folder / CONFIG_FILE).is_file():
         return folder
@@ -100,6 +105,15 @@ def find_model(name_or_folder: str | Path) -> Path:
 def packaged_models() -> list[str]:
     """Names of the models that come with the package."""
     return sorted(path.parent.name for path in _PACKAGED.glob(f"*/{CONFIG_FILE}"))
+
+
+def empty_model(task: Task, encoder: EncoderConfig) -> nn.Module:
+    """The model with the shapes of its weights alone: it takes no memory, whatever its size."""
+    try:
+        with torch.device("meta"):
+            return task.build_model(encoder)
+    except (RuntimeError, TypeError) as error:  # sizes that no tensor can have
+        raise ConfigError(str(error).partition("\n")[0]) from None
 
 
 def _usable(device: torch.device | str) -> torch.device:
@@ -163,7 +177,10 @@ def _load_weights(path: Path, task: Task, encoder: EncoderConfig) -> nn.Module:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
     if encoder.num_layers > len(weights):
         raise CheckpointError(f"{path} has {len(weights)} tensors, too few for {encoder.num_layers} layers")
-    model = _empty_model(path, task, encoder)
+    try:
+        model = empty_model(task, encoder)
+    except ConfigError as error:
+        raise CheckpointError(f"{path.with_name(CONFIG_FILE)} describes no possible model: {error}") from None
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if given != expected:
@@ -171,15 +188,6 @@ def _load_weights(path: Path, task: Task, encoder: EncoderConfig) -> nn.Module:
     _check_numbers(path, weights)
     model.load_state_dict(weights, assign=True)
     return model
-
-
-def _empty_model(path: Path, task: Task, encoder: EncoderConfig) -> nn.Module:
-    try:
-        with torch.device("meta"):  # shapes alone, no memory
-            return task.build_model(encoder)
-    except (ConfigError, RuntimeError, TypeError) as error:  # the last two: sizes that no tensor can have
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(f"{path.with_name(CONFIG_FILE)} describes no possible model: {reason}") from None
 
 
 def _check_numbers(path: Path, weights: dict[str, torch.Tensor]) -> None:

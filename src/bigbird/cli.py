@@ -6,9 +6,10 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TextIO, TypeVar, cast
 
 import typer
 from rich.console import Console
@@ -28,26 +29,68 @@ Item = TypeVar("Item")
 Measurement = Literal["attention", "layer", "encoder", "step"]
 
 
+_UsageError: Any = typer.BadParameter.__bases__[0]  # Typer brings its own click or uses the installed one
+
+
 class _Commands(TyperGroup):
-    """All commands; they end as promised, where Typer by itself swallows Ctrl-C and a closed pipe."""
+    """All commands; they end as promised, where Typer by itself draws boxes and swallows Ctrl-C and a closed pipe."""
+
+    def main(self, *arguments: Any, **options: Any) -> None:
+        """Read the command line, run the chosen command and leave with its exit code."""
+        with _as_promised():
+            code = super().main(*arguments, **options | {"standalone_mode": False})
+        raise SystemExit(code)
 
     def invoke(self, ctx: Any) -> None:
-        """Run the chosen command; a user's mistake becomes one line and exit code 2, never a traceback."""
-        try:
+        """Run the chosen command."""
+        with _as_promised():
             super().invoke(ctx)
-            sys.stdout.flush()  # a closed pipe shows here at the latest, not when Python takes its leave
-        except BigBirdError as error:
-            _say(f"bigbird: {error}")
-            raise SystemExit(2 if isinstance(error, InputError | ImportError) else 1) from None
-        except BrokenPipeError:  # the reader of our output has had enough, as `head` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise SystemExit(0) from None
-        except OSError as error:
-            _say(f"bigbird: {error.filename or 'file'}: {error.strerror or error}")
-            raise SystemExit(2) from None
-        except KeyboardInterrupt:
-            _say("bigbird: stopped")
-            raise SystemExit(130) from None
+
+
+@contextmanager
+def _as_promised() -> Iterator[None]:
+    """A user's mistake becomes one line and exit code 2, never a traceback; a closed pipe is no mistake."""
+    try:
+        yield
+        sys.stdout.flush()  # a closed pipe shows here at the latest, not when Python takes its leave
+    except _UsageError as error:
+        _say_usage(error)
+        raise SystemExit(2) from None
+    except BigBirdError as error:
+        _say(f"bigbird: {error}")
+        raise SystemExit(2 if isinstance(error, InputError | ImportError) else 1) from None
+    except BrokenPipeError:  # the reader of our output has had enough, as `head` does
+        _leave_quietly()
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # how Rich, which writes the help, takes a closed pipe
+            _leave_quietly()
+        raise
+    except OSError as error:
+        _say(f"bigbird: {error.filename or 'file'}: {error.strerror or error}")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        _say("bigbird: stopped")
+        raise SystemExit(130) from None
+
+
+def _say_usage(error: Any) -> None:
+    """One line for what Typer finds wrong, and where to look; nothing when it has shown the help instead."""
+    message = " ".join(error.format_message().replace("Value error, ", "").split())
+    if message:
+        stop = "" if message[-1] in ".?" else "."
+        where = f"{stop} See: {error.ctx.command_path} --help" if error.ctx else ""
+        _say(f"bigbird: {message[0].lower()}{message[1:]}{where}")
+
+
+def _leave_quietly() -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        _silence(stream)
+    raise SystemExit(0) from None
+
+
+def _silence(stream: TextIO) -> None:
+    """Let what is still to be written go nowhere, or Python complains of it when it takes its leave."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 app = typer.Typer(
@@ -96,6 +139,7 @@ def train(
 
     from bigbird import config as configs
     from bigbird.data.files import check_new_folder
+    from bigbird.machine import keep_freed_memory
     from bigbird.run import train as carry_out
 
     run = configs.overridden(_run_config(recipe), settings or [])
@@ -105,6 +149,7 @@ def train(
     if out is None:
         raise InputError("say where the run shall be written, with --out FOLDER (or look at it with --show)")
     check_new_folder(out)
+    keep_freed_memory()
     carry_out(run, out, resume=resume)
     _say(f"the best model is in {out / 'model'}; use it with: bigbird predict {out / 'model'} FILE")
 
@@ -115,24 +160,23 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="Labelled records: .csv, .tsv or .jsonl.", readable=False)],
     *,
     genome: GenomeFiles = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.", readable=False)] = None,
+    out: Annotated[str | None, typer.Option(help="Also write the figures to this JSON file.", metavar="<path>")] = None,
 ) -> None:
     """Score a model on labelled records, with 95 % intervals."""
-    from bigbird.data.files import check_new_file, json_text, written_whole
+    from bigbird.data.files import json_text, written_whole
     from bigbird.data.records import read_records
     from bigbird.predictor import Predictor
 
-    if out is not None:
-        check_new_file(out, data)
+    file = _new_file(out, data)
     predictor = Predictor.load(model)
     records = read_records(data, genome=_genome(genome))
     answers = list(_watched(predictor.predict(records), len(records), "records"))
     scores = predictor.loaded.task.score(answers, records)
     for name, score in scores.items():
         print(f"{name}\t{score}")  # noqa: T201
-    if out is not None:
+    if file is not None:
         figures = {name: dict(score._asdict()) for name, score in scores.items()}
-        with written_whole(out) as path:
+        with written_whole(file) as path:
             path.write_text(json_text({"model": model, "data": str(data), "scores": figures}))
 
 
@@ -145,25 +189,24 @@ def predict(
     *,
     genome: GenomeFiles = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write the table here instead of to the screen.", readable=False)
+        str | None, typer.Option(help="Write the table here instead of to the screen.", metavar="<path>")
     ] = None,
 ) -> None:
     """Predict labels of sequences; writes a table separated by tabs."""
-    from bigbird.data.files import check_new_file, written_whole
+    from bigbird.data.files import written_whole
     from bigbird.data.records import read_records
     from bigbird.predictor import Predictor
 
-    if out is not None:
-        check_new_file(out, data)
+    file = _new_file(out, data)
     predictor = Predictor.load(model)
     records = read_records(data, genome=_genome(genome))
     answers = _watched(predictor.predict(records), len(records), "records")
-    if out is None:
+    if file is None:
         _write_table(sys.stdout, predictor.loaded, records, answers)
         return
-    with written_whole(out) as path, path.open("w") as file:
-        _write_table(file, predictor.loaded, records, answers)
-    _say(f"{len(records)} predictions are in {out}")
+    with written_whole(file) as path, path.open("w") as table:
+        _write_table(table, predictor.loaded, records, answers)
+    _say(f"{len(records)} predictions are in {file}")
 
 
 @app.command()
@@ -224,7 +267,7 @@ def info(
     """Say what this installation can do, or what a model is."""
     from bigbird.info import about_installation, about_model
 
-    for line in about_model(model) if model else about_installation():
+    for line in about_model(model) if model is not None else about_installation():
         print(line)  # noqa: T201
 
 
@@ -236,7 +279,7 @@ def bench(
     ],
     *,
     out: Annotated[
-        Path | None, typer.Option(help="Write the figures here (JSON), and a picture beside it.", readable=False)
+        str | None, typer.Option(help="Write the figures here (JSON), and a picture beside it.", metavar="<path>")
     ] = None,
     settings: Settings = None,
     show: Annotated[bool, typer.Option("--show", help="Print the settings and stop.")] = False,
@@ -249,24 +292,25 @@ def bench(
 
     from bigbird import config as configs
     from bigbird.bench import attention, model, report
-    from bigbird.data.files import check_new_file
+    from bigbird.machine import keep_freed_memory
 
     default = attention.AttentionBench() if what == "attention" else model.ModelBench()
     config = configs.overridden(default, settings or [])
     if show:
         print(json.dumps(configs.to_json(config), indent=2))  # noqa: T201
         return
-    if out is not None:
-        if out.suffix != ".json":
-            raise InputError(f"--out {out} must end in .json; the picture is written beside it")
-        check_new_file(out)
+    file = _new_file(out)
+    if file is not None:
+        report.check_place(file)
+    if what == "step":  # as `bigbird train` does; it holds for everybody who is timed
+        keep_freed_memory()
     measured = (
         attention.run(config, say=_say)
         if isinstance(config, attention.AttentionBench)
         else model.run(cast("model.Part", what), config, say=_say)
     )
-    if out is not None:
-        report.write(out, what, configs.to_json(config), measured, say=_say)
+    if file is not None:
+        report.write(file, what, configs.to_json(config), measured, say=_say)
 
 
 def _run_config(recipe: str) -> RunConfig:
@@ -285,6 +329,18 @@ def _run_config(recipe: str) -> RunConfig:
     if not isinstance(values, dict) or not isinstance(values.get("recipe"), str):
         raise InputError(f"{recipe} is no run.json of an earlier run: it names no recipe")
     return configs.changed(recipe_named(values["recipe"]), values, source=recipe)
+
+
+def _new_file(out: str | None, *inputs: Path) -> Path | None:
+    """The file that --out names, checked before any work is done. A path in words: `Path` forgets a "/" at the end."""
+    from bigbird.data.files import check_new_file
+
+    if out is None:
+        return None
+    if not out or out.endswith(("/", os.sep)):
+        raise InputError(f"--out {out!r} names {'a folder' if out else 'nothing'}; name a file, new or to be replaced")
+    check_new_file(Path(out), *inputs)
+    return Path(out)
 
 
 def _genome(paths: list[Path] | None) -> Genome | None:
@@ -346,4 +402,7 @@ def _place(record: Record, index: int) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201
+    try:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+    except BrokenPipeError:  # nobody listens; that is no reason to stop, nor to end otherwise
+        _silence(sys.stderr)

@@ -7,6 +7,7 @@ BigBirdError
 │   ├── DataError         a file or record that cannot be used (names the file and, where it can, the line)
 │   └── CheckpointError   a model folder that is incomplete or damaged
 ├── BackendUnavailable    an attention backend was asked for by name and cannot serve the call
+├── WrongAnswer           ours disagrees with the specification, so nothing is measured
 ├── TrainingFailed        a run that cannot go on; its saved state holds the weights of its last good step
 └── MissingDependency     an optional package is absent; the message holds the install command
 """
@@ -43,6 +44,10 @@ class CheckpointError(InputError):
 
 class BackendUnavailable(BigBirdError, RuntimeError):
     """An attention backend was asked for by name and cannot serve the call."""
+
+
+class WrongAnswer(BigBirdError, RuntimeError):
+    """An implementation disagrees with the specification."""
 
 
 class TrainingFailed(BigBirdError, RuntimeError):

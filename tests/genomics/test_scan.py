@@ -112,6 +112,14 @@ def test_a_model_without_labels_cannot_scan(tmp_path):
         scan(Predictor(loaded_model(MaskedLM())), genome_of(tmp_path, chr1="ACGT"), Interval("chr1", 0, 4), CONFIG)
 
 
+def test_a_window_longer_than_the_model_reads_is_refused(tmp_path):
+    genome, region = genome_of(tmp_path, chr1="AC" * 500), Interval("chr1", 0, 1_000)
+    assert scan(Marker(), genome, region, ScanConfig(window_bp=510, overlap_bp=100)).scores.shape == (100, 2)
+    reads = r"which is 510 tokens of at most 1 bases\. Set window_bp to 510 or less, and overlap_bp below that\."
+    with pytest.raises(ConfigError, match=rf"window_bp 520 is more than this model reads at once, {reads}"):
+        scan(Marker(), genome, region, ScanConfig(window_bp=520, overlap_bp=100))
+
+
 def track_of(*columns, start=1_000, labels=("site+", "site-")):
     scores = np.array(columns, np.float32).T
     return Track(Interval("chr1", start, start + 10 * len(scores)), 10, scores, labels)

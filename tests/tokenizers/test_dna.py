@@ -89,7 +89,17 @@ def test_a_damaged_vocabulary_file_is_refused(tmp_path, text):
         DnaTokenizer.load(tmp_path)
 
 
-def test_a_vocabulary_of_text_is_no_dna_vocabulary():
+def test_a_vocabulary_of_text_is_no_dna_vocabulary(tmp_path):
     model = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0}, []))
     with pytest.raises(CheckpointError, match=r"this is no DNA vocabulary: it lacks \[PAD\], \[UNK\]"):
         DnaTokenizer(model)
+    model.save(str(tmp_path / "tokenizer.json"))
+    lacks = r"it lacks \[PAD\], .* N\. Copy the file that was saved with the model\."
+    with pytest.raises(CheckpointError, match=rf"^{tmp_path}/tokenizer\.json is no DNA vocabulary: {lacks}$"):
+        DnaTokenizer.load(tmp_path)
+
+
+def test_the_longest_token_is_known_runs_of_n_aside():
+    assert DnaTokenizer.single_base().max_letters == 1
+    pieces = [BPE.decode([index]) for index in BPE.ordinary_ids]
+    assert BPE.max_letters == max(len(piece) for piece in pieces if "N" not in piece) > 1

@@ -25,6 +25,7 @@ def test_tokens_give_the_sequence_back_and_tile_it(size, sequence):
 
 def test_ids_spell_the_bases_in_octal():
     assert KmerTokenizer(8).encode_batch(["ACGTN"])[0].ids.tolist() == [0o54321]
+    assert KmerTokenizer(8).max_letters == 8
 
 
 def test_special_tokens_are_no_bases():

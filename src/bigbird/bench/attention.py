@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -11,10 +12,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bigbird.attention import PatternSpec, block_sparse_attention
-from bigbird.bench.contenders import CONTENDERS, Attend, Contender, Dtype, Shape, dense_operations, useful_operations
+from bigbird.bench.contenders import (
+    CANNOT,
+    CONTENDERS,
+    OURS,
+    Attend,
+    Contender,
+    Dtype,
+    Shape,
+    dense_operations,
+    in_one_line,
+    useful_operations,
+)
 from bigbird.bench.memory import peak_of
-from bigbird.bench.timing import Timing, in_turn, matmul_rate, seconds
-from bigbird.errors import ConfigError
+from bigbird.bench.timing import Timing, first_call, in_turn, matmul_rate
+from bigbird.errors import ConfigError, WrongAnswer
+from bigbird.machine import check_memory
 
 _CHECKED_LENGTH = 1024
 Pass = Literal["forward", "forward and backward"]
@@ -45,6 +58,11 @@ class AttentionBench:
     def __post_init__(self) -> None:
         if not self.lengths or min(self.lengths) < 1 or self.rounds < 1:
             raise ConfigError(f"lengths and rounds must be at least 1, got {list(self.lengths)} and {self.rounds}")
+        for name in ("num_heads", "head_dim"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.seconds_limit < math.inf:
+            raise ConfigError(f"seconds_limit must be a finite number of seconds above 0, got {self.seconds_limit}")
         for name in self.contenders:
             if not any(known.startswith(name) for known in CONTENDERS):
                 raise ConfigError(f"contender {name!r} is unknown; there are {', '.join(CONTENDERS)}")
@@ -69,6 +87,7 @@ class AttentionBench:
 
 def run(config: AttentionBench, *, say: Callable[[str], None]) -> dict[str, object]:
     """Check everybody, then time and weigh those who are right."""
+    _check_room(config)
     able = dict(_checked(config, say))
     results: list[dict[str, object]] = []
     device = config.shape(1).device
@@ -76,22 +95,50 @@ def run(config: AttentionBench, *, say: Callable[[str], None]) -> dict[str, obje
     still = {name: set(PASSES) for name in able}
     for length in sorted(config.lengths):
         shape = config.shape(length)
+        timed: dict[str, set[Pass]] = {name: set() for name in able}
         for kind in PASSES:
             runs = dict(_runs({name: able[name] for name in able if kind in still[name]}, shape, kind, say))
-            for name, run_once in list(runs.items()):
-                if seconds(run_once) > config.seconds_limit:
-                    still[name].discard(kind)
-                    say(f"{length:,} tokens, {kind}: {name} needs over {config.seconds_limit:g} s, left out from here")
-                    del runs[name]
-            for name, timing in in_turn(runs, rounds=config.rounds).items() if runs else ():
+            runs, slow = _tried(runs, config.seconds_limit, f"{length:,} tokens, {kind}", say)
+            for name in slow:
+                still[name].discard(kind)
+            for name, timing in in_turn(runs, rounds=config.rounds, say=say).items():
+                timed[name].add(kind)
                 results.append(_result(able[name], shape, kind, timing))
                 say(_line(results[-1]))
         if config.memory and device == "cpu":
-            results += _weighed(able, still, shape, say)
+            results += _weighed(able, timed, shape, say)
+    if not results:
+        raise ConfigError(
+            f"nothing was timed: nobody takes part, or nobody is done within seconds_limit {config.seconds_limit:g}; "
+            f"the lines above name each one's reason"
+        )
     return {
         "machine_limit": {"operations_per_second": limit._asdict(), "what": "matrix product, 2048 x 2048"},
         "results": results,
     }
+
+
+def _check_room(config: AttentionBench) -> None:
+    for shape in (replace(config.shape(_CHECKED_LENGTH), num_heads=2), config.shape(max(config.lengths))):
+        check_memory(
+            shape.least_bytes,
+            f"one call at {shape.length:,} tokens, {shape.num_heads:,} heads of {shape.head_dim:,} and blocks of "
+            f"{shape.spec.block_size:,}",
+            device=shape.device,
+            cure="Give smaller lengths, num_heads, head_dim or spec.block_size.",
+        )
+
+
+def _tried(
+    runs: Mapping[str, Callable[[], object]], seconds_limit: float, when: str, say: Callable[[str], None]
+) -> tuple[dict[str, Callable[[], object]], list[str]]:
+    """Those who can do one call within the limit, and the names of those who need longer."""
+    taken = {name: first_call(f"{when}: {name}", run_once, say=say) for name, run_once in runs.items()}
+    slow = [name for name, seconds in taken.items() if seconds is not None and seconds > seconds_limit]
+    for name in slow:
+        say(f"{when}: {name} needs over {seconds_limit:g} s, left out from here")
+    quick = {name: once for name, once in runs.items() if taken[name] is not None and name not in slow}
+    return quick, slow
 
 
 def _checked(config: AttentionBench, say: Callable[[str], None]) -> Iterator[tuple[str, Contender]]:
@@ -99,16 +146,14 @@ def _checked(config: AttentionBench, say: Callable[[str], None]) -> Iterator[tup
     for contender in config.chosen():
         try:
             error, allowed = _worst_error(contender, replace(config.shape(_CHECKED_LENGTH), num_heads=2))
-        except (ImportError, RuntimeError, NotImplementedError) as reason:
-            say(f"{contender.name} takes no part: {str(reason).splitlines()[0]}")
+        except CANNOT as reason:
+            say(f"{contender.name} takes no part: {in_one_line(reason)}")
             continue
         if error <= allowed:
             say(f"{contender.name}: correct at {_CHECKED_LENGTH} tokens (error {error:.1e}, allowed {allowed:.1e})")
             yield contender.name, contender
-        elif contender.name in ("native", "gathered"):
-            raise RuntimeError(
-                f"{contender.name} is wrong (error {error:.1e}, allowed {allowed:.1e}): nothing is timed"
-            )
+        elif contender.name in OURS:
+            raise WrongAnswer(f"{contender.name} is wrong (error {error:.1e}, allowed {allowed:.1e}): nothing is timed")
         else:
             say(f"{contender.name} is not timed: error {error:.1e}, allowed {allowed:.1e}")
 
@@ -156,8 +201,8 @@ def _runs(
             continue
         try:
             yield name, _once(contender.prepare(shape), qkv, grad if learns else None)
-        except (ImportError, RuntimeError) as reason:
-            say(f"{shape.length:,} tokens: {name} takes no part: {str(reason).splitlines()[0]}")
+        except CANNOT as reason:
+            say(f"{shape.length:,} tokens: {name} takes no part: {in_one_line(reason)}")
 
 
 def _once(attend: Attend, qkv: Sequence[Tensor], grad: Tensor | None) -> Callable[[], object]:
@@ -192,12 +237,14 @@ def _line(result: Mapping[str, Any]) -> str:
 
 
 def _weighed(
-    able: Mapping[str, Contender], still: Mapping[str, set[Pass]], shape: Shape, say: Callable[[str], None]
+    able: Mapping[str, Contender], timed: Mapping[str, set[Pass]], shape: Shape, say: Callable[[str], None]
 ) -> Iterator[dict[str, object]]:
     for name in able:
         kind: Pass = "forward and backward" if able[name].can_learn else "forward"
-        if kind in still[name]:
-            peak = peak_of("attention", name, shape.length, shape.dtype)
-            if peak is not None:
+        if kind in timed[name]:
+            peak = peak_of("attention", name, shape.length, shape)
+            if peak is None:
+                say(f"{shape.length:>7,} tokens, {kind}: the memory of {name} could not be measured")
+            else:
                 say(f"{shape.length:>7,} tokens, {kind}: {name:34} {peak / 2**20:9.0f} MiB more at its peak")
                 yield {"contender": name, "length": shape.length, "pass": kind, "peak_bytes": peak}

@@ -17,6 +17,10 @@ from bigbird.errors import MissingDependency, require
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 Dtype = Literal["float32", "bfloat16"]
 
+OURS: tuple[Backend, ...] = ("triton", "native", "gathered")
+# What implementations raise at a shape, a machine or a length that is not for them.
+CANNOT = (ImportError, RuntimeError, ValueError, IndexError, AssertionError, MemoryError)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
@@ -41,6 +45,20 @@ class Shape:
             **values,
         )
         return spec.build(num_blocks=spec.blocks_for(self.length), num_heads=self.num_heads).to(self.device)
+
+    @property
+    def least_bytes(self) -> int:
+        """What a forward and backward pass holds at the very least: queries, keys, values, output, four gradients."""
+        num_tokens = self.spec.blocks_for(self.length) * self.spec.block_size
+        item: int = getattr(torch, self.dtype).itemsize
+        return 8 * self.num_heads * num_tokens * self.head_dim * item + self._list_bytes
+
+    @property
+    def _list_bytes(self) -> int:
+        """Of the pattern: a block and a count of 8 bytes per visible pair of blocks."""
+        spec, num_blocks = self.spec, self.spec.blocks_for(self.length)
+        per_row = spec.window_blocks + 2 * spec.global_blocks + spec.random_blocks
+        return 16 * num_blocks * min(num_blocks, per_row)
 
     def tensors(self, *, requires_grad: bool) -> list[Tensor]:
         """Queries, keys and values, the same for everybody."""
@@ -67,7 +85,7 @@ class Contender:
 
 def contenders() -> Iterator[Contender]:
     """Ours, fastest first, then the others."""
-    for backend in ("native", "gathered"):
+    for backend in OURS:
         yield Contender(name=backend, prepare=_ours(backend))
     yield Contender(name="dense (PyTorch SDPA)", prepare=lambda _: F.scaled_dot_product_attention, pattern=None)
     yield Contender(name="FlexAttention, compiled, same lists", prepare=_flex, can_learn=torch.cuda.is_available())
@@ -77,6 +95,11 @@ def contenders() -> Iterator[Contender]:
             prepare=_hugging_face(mode == "train"),
             pattern=lambda shape, graph=f"transformers-{mode}": shape.pattern(graph),  # type: ignore[misc]
         )
+
+
+def in_one_line(reason: Exception) -> str:
+    """Why somebody takes no part."""
+    return next(iter(str(reason).splitlines()), type(reason).__name__)
 
 
 def _ours(backend: Backend) -> Callable[[Shape], Attend]:

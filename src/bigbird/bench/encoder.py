@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bigbird.bench.contenders import CANNOT, in_one_line
 from bigbird.bench.timing import Subject
-from bigbird.errors import BigBirdError, require
+from bigbird.errors import WrongAnswer, require
 from bigbird.model.encoder import Encoder, EncoderConfig
 
 _ALLOWED_ERROR = 1e-3  # of float32 outputs, which a layer norm has made about 1 in size
@@ -28,8 +29,8 @@ def pairs(
         ours = Encoder(_with_graph(config, mode)).eval().to(token_ids.device)
         try:
             theirs = _their_encoder(their_config(), is_training=mode == "train").to(token_ids.device)
-        except BigBirdError as reason:
-            say(f"Hugging Face BigBird takes no part: {reason}")
+        except CANNOT as reason:
+            say(f"Hugging Face BigBird takes no part: {in_one_line(reason)}")
             yield _ours(ours.to(dtype), token_ids, mode)
             continue
         ours.load_state_dict(dict(_renamed(theirs.state_dict(), config.num_layers)))
@@ -77,7 +78,7 @@ _SAME = {
 def _check(ours: Encoder, theirs: Any, token_ids: Tensor, mode: str, say: Callable[[str], None]) -> None:
     error = float((ours(token_ids[None]) - theirs(input_ids=token_ids[None]).last_hidden_state).abs().max())
     if not error <= _ALLOWED_ERROR:
-        raise RuntimeError(
+        raise WrongAnswer(
             f"the encoders differ by {error:.1e} in {mode} mode (allowed {_ALLOWED_ERROR:.0e}): nothing is timed"
         )
     say(f"{len(token_ids):>7,} tokens: outputs equal Hugging Face's in {mode} mode (largest difference {error:.1e})")

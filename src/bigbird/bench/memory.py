@@ -1,37 +1,46 @@
 """How much memory one call needs: measured in a process of its own, where nothing else has been.
 
-python -m bigbird.bench.memory attention CONTENDER LENGTH DTYPE    prints the bytes by which the process's peak grew
-python -m bigbird.bench.memory layer CONTENDER LENGTH DTYPE
+python -m bigbird.bench.memory attention CONTENDER LENGTH SHAPE     prints the bytes by which the process's peak grew
+python -m bigbird.bench.memory layer CONTENDER LENGTH MODELBENCH    (the last is JSON)
 """
 
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from bigbird import config as configs
+from bigbird.attention import PatternSpec
 from bigbird.bench.contenders import CONTENDERS, Shape
 
-_SMALL = 512  # tokens of a first call, which loads whatever is loaded once
+if TYPE_CHECKING:
+    from bigbird.bench.model import ModelBench
+
+Call = Callable[[], object]
 
 
-def peak_of(what: str, name: str, length: int, dtype: str) -> int | None:
+def peak_of(what: Literal["attention", "layer"], name: str, length: int, settings: Shape | ModelBench) -> int | None:
     """Bytes by which one forward (and, where there is one, backward) pass raises the peak of a new process.
 
-    Its input does not count, what it returns does. None when the call failed.
+    `settings` describe everything but the length. The input does not count, what is returned does. None when the call
+    failed.
     """
-    command = [sys.executable, "-m", "bigbird.bench.memory", what, name, str(length), dtype]
+    values = json.dumps(configs.to_json(settings))
+    command = [sys.executable, "-m", "bigbird.bench.memory", what, name, str(length), values]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     return int(found.stdout.split()[-1]) if found.returncode == 0 else None
 
 
-def _attention(name: str, length: int, dtype: Any) -> Callable[[], object]:
-    contender, shape = CONTENDERS[name], Shape(length=length, dtype=dtype)
+def _attention(name: str, length: int, values: Mapping[str, Any]) -> Call:
+    contender, shape = CONTENDERS[name], replace(configs.from_json(Shape, values, source="shape"), length=length)
     qkv = shape.tensors(requires_grad=contender.can_learn)
     grad = torch.ones_like(qkv[0])
     attend = contender.prepare(shape)
@@ -43,10 +52,11 @@ def _attention(name: str, length: int, dtype: Any) -> Callable[[], object]:
     return call
 
 
-def _layer(name: str, length: int, dtype: Any) -> Callable[[], object]:
+def _layer(name: str, length: int, values: Mapping[str, Any]) -> Call:
     from bigbird.bench.model import ModelBench, layers  # noqa: PLC0415  bench.model calls this module
 
-    (subject,) = (s for s in layers(ModelBench(dtype=dtype), length, lambda _: None) if s.name == name)
+    config = configs.from_json(ModelBench, values, source="settings")
+    (subject,) = (s for s in layers(config, length, lambda _: None) if s.name == name)
     assert subject.learn is not None
     return subject.learn
 
@@ -71,11 +81,18 @@ def _status(name: str) -> int:
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-def main(what: str, name: str, length: int, dtype: str) -> int:
+def _first_length(values: Mapping[str, Any], length: int) -> int:
+    """Tokens of a first call, which loads whatever is loaded once: as few as every contender can do."""
+    spec = configs.from_json(PatternSpec, values["spec"], source="spec")
+    num_blocks = spec.window_blocks + spec.global_blocks + spec.random_blocks
+    return min(length, max(1, num_blocks) * spec.block_size)
+
+
+def main(what: str, name: str, length: int, settings: str) -> int:
     """Growth of this process's peak."""
-    prepare = {"attention": _attention, "layer": _layer}[what]
-    prepare(name, _SMALL, dtype)()
-    call = prepare(name, length, dtype)
+    prepare, values = {"attention": _attention, "layer": _layer}[what], json.loads(settings)
+    prepare(name, _first_length(values, length), values)()
+    call = prepare(name, length, values)
     before = _begin()
     call()
     return _peak() - before

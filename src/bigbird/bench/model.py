@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bigbird.attention import DocumentLayout, PatternSpec
-from bigbird.bench.contenders import Dtype
+from bigbird.bench.contenders import CANNOT, Dtype, in_one_line
 from bigbird.bench.encoder import pairs as encoder_pairs
 from bigbird.bench.memory import peak_of
 from bigbird.bench.timing import Subject, in_turn
-from bigbird.errors import BigBirdError, ConfigError, require
+from bigbird.errors import ConfigError, require
+from bigbird.machine import check_memory
 from bigbird.model.attention_layer import Visibility
 from bigbird.model.encoder import Encoder, EncoderConfig
 from bigbird.model.heads import MaskedLanguageModel
@@ -33,7 +34,7 @@ class ModelBench:
 
     size    tiny … large, see `bigbird.model.sizes`
     dtype   bfloat16: weights in bfloat16 for layer and encoder, autocast for a step
-    memory  also measure how much memory a layer of size base needs, each in a process of its own
+    memory  also measure how much memory a layer needs, each in a process of its own
     """
 
     lengths: tuple[int, ...] = (1024, 4096)
@@ -60,6 +61,7 @@ class ModelBench:
 
 def run(what: Part, config: ModelBench, *, say: Callable[[str], None]) -> dict[str, object]:
     """Time ours and the others' in turn."""
+    _check_room(what, config)
     results: list[dict[str, object]] = []
     for length in config.lengths:
         subjects = list({"layer": layers, "encoder": _encoders, "step": _steps}[what](config, length, say))
@@ -71,7 +73,7 @@ def run(what: Part, config: ModelBench, *, say: Callable[[str], None]) -> dict[s
             "step": {"training step": learn},
         }
         for kind, runs in passes[what].items():
-            for name, timing in in_turn(runs, rounds=config.rounds).items():
+            for name, timing in in_turn(runs, rounds=config.rounds, say=say).items():
                 result = {
                     "contender": name,
                     "length": length,
@@ -86,15 +88,32 @@ def run(what: Part, config: ModelBench, *, say: Callable[[str], None]) -> dict[s
                 )
         if what == "layer" and config.memory and _device() == "cpu":
             results += _weighed(config, length, [subject.name for subject in subjects], say)
+    if not results:
+        raise ConfigError("nothing was timed: nobody takes part; the lines above name each one's reason")
     return {"results": results}
+
+
+def _check_room(what: Part, config: ModelBench) -> None:
+    """At the very least each layer keeps ten rows of hidden_size numbers per token: q, k, v, outputs, inner width."""
+    length = max(config.lengths)
+    encoder = config.encoder(length, num_layers=None if what == "step" else 1)
+    num_numbers = 10 * encoder.num_layers * length * encoder.hidden_size
+    check_memory(
+        num_numbers * getattr(torch, config.dtype).itemsize,
+        f"one {what} of size {config.size} at {length:,} tokens",
+        device=_device(),
+        cure="Give smaller lengths or a smaller size.",
+    )
 
 
 def _weighed(
     config: ModelBench, length: int, names: Sequence[str], say: Callable[[str], None]
 ) -> Iterator[dict[str, object]]:
     for name in names:
-        peak = peak_of("layer", name, length, config.dtype)
-        if peak is not None:
+        peak = peak_of("layer", name, length, config)
+        if peak is None:
+            say(f"{length:>7,} tokens: the memory of {name} could not be measured")
+        else:
             say(f"{length:>7,} tokens, forward and backward: {name:34} {peak / 2**20:9.0f} MiB more at its peak")
             yield {"contender": name, "length": length, "pass": "forward and backward", "peak_bytes": peak}
 
@@ -108,8 +127,8 @@ def layers(config: ModelBench, length: int, say: Callable[[str], None]) -> Itera
     for name, make in _THEIR_LAYERS.items():
         try:
             yield _subject(name, make(encoder, length, x.dtype), x)
-        except BigBirdError as reason:
-            say(f"{name} takes no part: {reason}")
+        except CANNOT as reason:
+            say(f"{name} takes no part: {in_one_line(reason)}")
 
 
 def _subject(name: str, apply: Callable[[Tensor], Tensor], x: Tensor) -> Subject:
@@ -201,8 +220,8 @@ def _steps(config: ModelBench, length: int, say: Callable[[str], None]) -> Itera
     yield _our_step(encoder, token_ids, places, config.dtype)
     try:
         yield _their_step(encoder, token_ids, places, config.dtype)
-    except BigBirdError as reason:
-        say(f"Hugging Face BigBird takes no part: {reason}")
+    except CANNOT as reason:
+        say(f"Hugging Face BigBird takes no part: {in_one_line(reason)}")
 
 
 def _our_step(encoder: EncoderConfig, token_ids: Tensor, places: Tensor, dtype: Dtype) -> Subject:

@@ -8,10 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from bigbird.bench.about import about
-from bigbird.data.files import written_whole
-from bigbird.errors import MissingDependency, require
+from bigbird.data.files import check_new_file, written_whole
+from bigbird.errors import InputError, MissingDependency, require
 
 _COLOURS = ("#0b6e99", "#4a7c3a", "#777777", "#7d5ba6", "#c2571a", "#b03060")
+
+
+def check_place(path: Path) -> None:
+    """Raise, before anything is measured, when the results cannot be written to `path`, or their picture beside it.
+
+    A picture is replaced together with the results it belongs to; one that stands alone is somebody else's.
+    """
+    picture = path.with_suffix(".png")
+    if path.suffix != ".json":
+        raise InputError(f"--out {path} must end in .json; the picture is written beside it")
+    check_new_file(picture, option=f"--out {path}: the picture")
+    if picture.exists() and not path.exists():
+        raise InputError(
+            f"--out {path}: the picture beside it would replace {picture}, which belongs to no {path.name}. Name "
+            f"another file, or move {picture.name} away."
+        )
 
 
 def write(

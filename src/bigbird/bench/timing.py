@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bigbird.bench.contenders import CANNOT, in_one_line
+
 
 class Spread(NamedTuple):
     """Median, least and most of several measurements."""
@@ -42,16 +44,24 @@ class Timing(NamedTuple):
     times_the_first: Spread
 
 
-def in_turn(runs: dict[str, Callable[[], object]], *, rounds: int) -> dict[str, Timing]:
-    """Run each once to warm up, then all of them `rounds` times in turn."""
-    for run in runs.values():
-        seconds(run)
-    taken = [{name: seconds(run) for name, run in runs.items()} for _ in range(rounds)]
-    first = next(iter(runs))
+def in_turn(runs: dict[str, Callable[[], object]], *, rounds: int, say: Callable[[str], None]) -> dict[str, Timing]:
+    """Run each once to warm up, then all of them `rounds` times in turn; who cannot is named and left out."""
+    able = {name: run for name, run in runs.items() if first_call(name, run, say=say) is not None}
+    taken = [{name: seconds(run) for name, run in able.items()} for _ in range(rounds)]
+    first = next(iter(able), "")
     return {
         name: Timing(Spread.of([turn[name] for turn in taken]), Spread.of([turn[name] / turn[first] for turn in taken]))
-        for name in runs
+        for name in able
     }
+
+
+def first_call(name: str, run: Callable[[], object], *, say: Callable[[str], None]) -> float | None:
+    """Seconds of one call; None, with the reason said, when it cannot be done."""
+    try:
+        return seconds(run)
+    except CANNOT as reason:
+        say(f"{name} takes no part: {in_one_line(reason)}")
+        return None
 
 
 def seconds(run: Callable[[], object]) -> float:

@@ -27,7 +27,7 @@ Watch = Callable[[Iterable[Interval], int], Iterable[Interval]]
 class ScanConfig:
     """How a scan goes; lengths in bases.
 
-    window_bp   what the model sees at once
+    window_bp   what the model sees at once; no more than it can read
     overlap_bp  what neighbouring windows share, so that every base is seen with context on both sides. For a model
                 with one answer per window the answer holds for the middle, window_bp - overlap_bp bases
     bin_bp      one score each
@@ -95,6 +95,7 @@ def scan(
     task, contig_length = predictor.loaded.task, genome.contigs[region.contig]
     if isinstance(task, MaskedLM):
         raise ConfigError("a scan needs a model with labels; this one guesses hidden tokens")
+    _check_window(config, task.max_length - 2, predictor.loaded.tokenizer.max_letters)
     track = Track(region, config.bin_bp, _no_scores(region, config, len(task.labels)), task.labels)
     windows = _ScanWindows(genome, list(_windows(region, contig_length, config)), watch)
     for prediction in predictor.predict(windows):
@@ -103,6 +104,17 @@ def scan(
             values = np.broadcast_to(values, (len(record.sequence), len(task.labels)))
         _put(track, record, values, margin=config.overlap_bp // 2, contig_length=contig_length)
     return track._replace(remarks=tuple(windows.remarks()))
+
+
+def _check_window(config: ScanConfig, num_tokens: int, bases_per_token: int) -> None:
+    """Raise when a window would be cut into pieces that do not see each other, as the task cuts what is too long."""
+    most = num_tokens * bases_per_token
+    if config.window_bp > most:
+        raise ConfigError(
+            f"window_bp {config.window_bp:,} is more than this model reads at once, which is {num_tokens:,} tokens of "
+            f"at most {bases_per_token} bases. Set window_bp to {most - most % config.bin_bp} or less, and overlap_bp "
+            f"below that."
+        )
 
 
 class _ScanWindows:

@@ -76,6 +76,10 @@ class Task(Protocol):
     def labels(self) -> tuple[str, ...]:
         """The model's outputs, in order; empty when the task has no labels or the data has not told them yet."""
 
+    @property
+    def max_length(self) -> int:
+        """Tokens the model sees at once, [CLS] and [SEP] included."""
+
     def build_model(self, config: EncoderConfig) -> nn.Module:
         """An encoder with this task's head; called as model(token_ids, layout)."""
 

@@ -35,6 +35,10 @@ class Tokenizer(Protocol):
     def ordinary_ids(self) -> NDArray[np.int64]:
         """All ids that stand for characters."""
 
+    @property
+    def max_letters(self) -> int:
+        """Most characters one token stands for, runs of unknown ones aside."""
+
     def special_id(self, token: str) -> int:
         """Id of a special token such as "[CLS]"."""
 

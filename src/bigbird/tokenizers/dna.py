@@ -63,12 +63,15 @@ class DnaTokenizer:
     Single-base is the same model without merges. A run of N is cut into tokens of 64, 32, 16, 8, 4, 2 and 1 bases.
     """
 
-    def __init__(self, model: tokenizers.Tokenizer) -> None:
+    def __init__(self, model: tokenizers.Tokenizer, *, source: str = "this") -> None:
         self._model = model
         self._ids = model.get_vocab()
         missing = [token for token in (*SPECIAL_TOKENS, *_LETTERS) if token not in self._ids]
         if missing:
-            raise CheckpointError(f"this is no DNA vocabulary: it lacks {', '.join(missing)}")
+            raise CheckpointError(
+                f"{source} is no DNA vocabulary: it lacks {', '.join(missing)}. Copy the file that "
+                f"was saved with the model."
+            )
         pieces = sorted(self._ids, key=self._ids.__getitem__)
         self._pieces = ["" if piece in SPECIAL_TOKENS else piece for piece in pieces]
         self._num_bases = np.array([len(piece) for piece in self._pieces])
@@ -107,12 +110,17 @@ class DnaTokenizer:
             model = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:
             raise CheckpointError(f"{path} is not a readable tokenizer file: {error}") from error
-        return cls(model)
+        return cls(model, source=str(path))
 
     @property
     def vocab_size(self) -> int:
         """Number of ids, special tokens included."""
         return len(self._ids)
+
+    @property
+    def max_letters(self) -> int:
+        """Bases of the longest token, runs of N aside."""
+        return max(len(piece) for piece in self._pieces if "N" not in piece)
 
     def special_id(self, token: str) -> int:
         """Id of one of SPECIAL_TOKENS."""

@@ -55,6 +55,11 @@ class KmerTokenizer:
         return int(NUM_LETTERS**self.bases_per_token)
 
     @property
+    def max_letters(self) -> int:
+        """Bases of a token."""
+        return self.bases_per_token
+
+    @property
     def ordinary_ids(self) -> NDArray[np.int64]:
         """Too many to list: always an error."""
         raise ConfigError("tokens that spell out their bases have no vocabulary to mask or guess; use tokenizer bpe")
