@@ -7,7 +7,15 @@ float32 and float16: the interpreter multiplies the bit patterns of bfloat16 (tr
 import pytest
 import torch
 
-from bigbird.attention import BlockPattern, PatternSpec, block_sparse_attention, pack_patterns, triton_gpu, triton_plan
+from bigbird.attention import (
+    BlockPattern,
+    PatternSpec,
+    block_sparse_attention,
+    pack_patterns,
+    self_check,
+    triton_gpu,
+    triton_plan,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of NaN and infinity, which we put there
 
@@ -249,6 +257,24 @@ def test_a_plan_made_without_asking_the_device_computes_the_same_bits(monkeypatc
     monkeypatch.setattr(triton_plan, "plan_of", lambda *_: roomy)
     again = outputs_and_gradients(q, k, v, pattern=pattern)
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+
+
+@pytest.mark.usefixtures("short_pieces")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_what_auto_tries_out_first_finds_these_kernels_right_and_spoilt_ones_wrong(monkeypatch, dtype):
+    monkeypatch.setattr(self_check, "LENGTH", 192)
+    kind = {"device": torch.device("cpu"), "dtype": dtype, "head_dim": 16, "block_size": 16}
+    assert self_check.disagreement(triton_gpu.forward, **kind) == ""
+    right = triton_plan.new_plan
+
+    def without_the_last_part(*lists, may_ask):
+        plan = right(*lists, may_ask=may_ask)
+        plan.by_query.merges[:, 2] -= 1
+        return plan
+
+    monkeypatch.setattr(triton_plan, "new_plan", without_the_last_part)
+    monkeypatch.setattr(triton_plan, "_plans", {})  # built patterns are kept, and plans as long as they are
+    assert self_check.disagreement(triton_gpu.forward, **kind).startswith("gave wrong outputs on a small problem")
 
 
 def test_the_operator_keeps_pytorch_s_rules():

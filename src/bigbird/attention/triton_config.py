@@ -45,7 +45,7 @@ def config_of(
 
 def padded_dim(head_dim: int) -> int:
     """The width the kernels compute with: a power of two, at least what a tensor core takes."""
-    return max(16, 1 << (head_dim - 1).bit_length())
+    return next(width for width in (16, 32, 64, MAX_HEAD_DIM) if head_dim <= width)
 
 
 @lru_cache

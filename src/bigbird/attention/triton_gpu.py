@@ -4,7 +4,8 @@
     triton_launch    arguments and grids                          triton_kernels what runs on the GPU
 
 Triton is optional and is imported where kernels are launched. This backend has never run on a GPU: its kernels are
-tested with Triton's interpreter on a CPU and by compiling them for the H100 and H200.
+tested with Triton's interpreter on a CPU and by compiling them for the H100 and H200. So `auto` tries it out first
+(`self_check`).
 """
 
 from __future__ import annotations
