@@ -72,11 +72,15 @@ def new_plan(
     """As `plan_of`; may_ask: whether the device may be asked how large the plan is."""
     block_size, query_blocks, key_blocks_per_head = shape
     device, pairs = key_blocks.device, len(key_blocks)
-    rows = torch.searchsorted(row_starts, torch.arange(pairs, device=device), right=True) - 1
-    columns = rows // query_blocks * key_blocks_per_head + key_blocks
-    order = columns.argsort(stable=True)  # query blocks stay ascending
+    row = torch.arange(len(row_starts) - 1, device=device)
+    first_columns, queries = (  # of each pair; their number is known, so nothing is asked
+        torch.repeat_interleave(x, row_starts.diff(), output_size=pairs)
+        for x in (row // query_blocks * key_blocks_per_head, row % query_blocks)
+    )
+    columns = (first_columns + key_blocks).to(torch.int32)
+    columns, order = columns.sort(stable=True)  # query blocks stay ascending
     num_columns = (len(row_starts) - 1) // query_blocks * key_blocks_per_head
-    column_starts = torch.searchsorted(columns[order], torch.arange(num_columns + 1, device=device))
+    column_starts = torch.searchsorted(columns, torch.arange(num_columns + 1, dtype=torch.int32, device=device))
     piece = max(1, _PIECE_TOKENS // block_size)
     both = [(starts, (starts.diff() // piece).clamp(min=1)) for starts in (row_starts, column_starts)]
     if may_ask:
@@ -86,8 +90,8 @@ def new_plan(
         has_counts = True
     log2_counts = key_counts.double().log2().float() if has_counts else None
     by_query = _work(*both[0], sizes[0], key_blocks, log2_counts)
-    transposed_counts = None if log2_counts is None else log2_counts[order]
-    by_key = _work(*both[1], sizes[1], (rows % query_blocks)[order], transposed_counts)
+    transposed_counts = None if log2_counts is None else log2_counts.index_select(0, order)
+    by_key = _work(*both[1], sizes[1], queries.index_select(0, order), transposed_counts)
     return Plan(by_query, by_key, row_starts, shape)
 
 
