@@ -40,7 +40,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from bigbird.attention import BlockPattern, PatternSpec, block_sparse_attention, pack_patterns, triton_gpu
+from bigbird.attention import (
+    BlockPattern,
+    PatternSpec,
+    block_sparse_attention,
+    pack_patterns,
+    triton_config,
+    triton_plan,
+)
 
 DEVICE = "cuda"
 BATCH, HEADS, HEAD_DIM, BLOCK = 8, 12, 64, 64
@@ -233,10 +240,10 @@ def captured(dtype: torch.dtype) -> None:
 def warm_roomy(run: Callable[[BlockPattern], Results], pattern: BlockPattern) -> None:
     """Run once with the plan that is made while a graph is captured."""
 
-    def roomy(*lists: Any) -> triton_gpu.Plan:
-        return triton_gpu._new_plan(*lists, may_ask=False)
+    def roomy(*lists: Any) -> triton_plan.Plan:
+        return triton_plan.new_plan(*lists, may_ask=False)
 
-    with mock.patch.object(triton_gpu, "plan_of", roomy):
+    with mock.patch.object(triton_plan, "plan_of", roomy):
         run(pattern)
 
 
@@ -382,18 +389,18 @@ def tuned(length: int = 4096) -> dict[str, Any]:
     """Milliseconds of forward (attend) and backward passes with one kernel compiled in other ways."""
     pattern = PatternSpec().build(num_blocks=length // BLOCK, num_heads=HEADS).to(DEVICE)
     q, k, v = tensors(*[(BATCH, HEADS, length, HEAD_DIM)] * 3, dtype=torch.bfloat16)
-    grad, usual, found = torch.randn_like(q), triton_gpu.config_of, dict[str, Any]()
+    grad, usual, found = torch.randn_like(q), triton_config.config_of, dict[str, Any]()
     options = itertools.product((64, 128), (4, 8), (2, 3, 4), (None, 128, 168))
     for kernel, (tile, warps, stages, registers), masked in itertools.product(
         ("attend", "query_gradient", "key_value_gradient"), list(options), (False, True)
     ):
-        config = triton_gpu.Config(64, tile, warps, stages, registers)
+        config = triton_config.Config(64, tile, warps, stages, registers)
         mask = torch.ones(BATCH, length, dtype=torch.bool, device=DEVICE) if masked else None
 
-        def chosen(name: str, kernel: str = kernel, config: triton_gpu.Config = config, **shape: Any) -> Any:
+        def chosen(name: str, kernel: str = kernel, config: triton_config.Config = config, **shape: Any) -> Any:
             return config if name == kernel else usual(name, **shape)
 
-        with mock.patch.object(triton_gpu, "config_of", chosen):
+        with mock.patch.object(triton_config, "config_of", chosen):
             try:
                 out = attend(q, k, v, pattern=pattern, key_mask=mask)
                 backward = functools.partial(torch.autograd.grad, out, (q, k, v), grad, retain_graph=True)

@@ -72,5 +72,5 @@ def _remark(backend: str) -> str:
         return f"  (instructions: {native_cpu.instruction_set()})"
     return {
         "reference": "  (never chosen by auto: quadratic)",
-        "triton": "  (not chosen by auto before it has been checked on a GPU)",
+        "triton": "  (has never run on a GPU: auto first compares it with gathered on small problems)",
     }.get(backend, "")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bigbird.attention import PatternSpec, block_sparse_attention, triton_gpu
+from bigbird.attention import PatternSpec, block_sparse_attention, triton_config, triton_gpu, triton_plan
 from bigbird.errors import BackendUnavailable
 
 HERE = Path(__file__).parent
@@ -91,7 +91,7 @@ def launches(monkeypatch, *, dtype, head_dim, is_whole, block_size=64):
     recorders = {name: Recorder(getattr(triton_kernels, name)) for name in names}
     for name, recorder in recorders.items():
         monkeypatch.setattr(triton_kernels, name, recorder)
-    monkeypatch.setattr(triton_gpu, "_PIECE_TOKENS", block_size)
+    monkeypatch.setattr(triton_plan, "_PIECE_TOKENS", block_size)
     length = 10 * block_size - (0 if is_whole else 3)
     pattern = PatternSpec(block_size=block_size, graph="paper" if is_whole else "transformers-eval").build(
         num_blocks=10, num_heads=2
@@ -209,12 +209,12 @@ def test_an_old_gpu_is_told_so(monkeypatch, capability, reason):
 
 
 @pytest.mark.parametrize("graph", ["paper", "transformers-eval"])
-@pytest.mark.parametrize("block_size", triton_gpu.BLOCK_SIZES)
+@pytest.mark.parametrize("block_size", triton_config.BLOCK_SIZES)
 def test_the_work_covers_every_pair_once_and_long_rows_in_equal_pieces(block_size, graph):
     spec = PatternSpec(block_size=block_size, graph=graph)
     pattern = spec.build(num_blocks=4096 // block_size, num_heads=2)
     blocks = 4096 // block_size
-    plan = triton_gpu.plan_of(pattern.row_starts, pattern.key_blocks, pattern.key_counts, (block_size, blocks, blocks))
+    plan = triton_plan.plan_of(pattern.row_starts, pattern.key_blocks, pattern.key_counts, (block_size, blocks, blocks))
     for work, lists in ((plan.by_query, pattern), (plan.by_key, pattern.transposed)):
         assert torch.equal(work.blocks, lists.key_blocks.int())
         counts = torch.ones_like(work.blocks) if work.log2_counts is None else work.log2_counts.exp2().round()

@@ -7,7 +7,15 @@ float32 and float16: the interpreter multiplies the bit patterns of bfloat16 (tr
 import pytest
 import torch
 
-from bigbird.attention import BlockPattern, PatternSpec, block_sparse_attention, pack_patterns, triton_gpu
+from bigbird.attention import (
+    BlockPattern,
+    PatternSpec,
+    block_sparse_attention,
+    pack_patterns,
+    self_check,
+    triton_gpu,
+    triton_plan,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of NaN and infinity, which we put there
 
@@ -17,7 +25,7 @@ PAPER = PatternSpec(block_size=16, window_blocks=3, global_blocks=2, random_bloc
 @pytest.fixture
 def short_pieces(monkeypatch):
     """Rows of 64 tokens and more are cut, so that a small document has rows of many pieces."""
-    monkeypatch.setattr(triton_gpu, "_PIECE_TOKENS", 32)
+    monkeypatch.setattr(triton_plan, "_PIECE_TOKENS", 32)
 
 
 def tensors(*shapes, dtype=torch.float32, seed=0):
@@ -105,7 +113,7 @@ def test_every_graph_with_its_counts_and_its_long_rows_in_pieces(dtype, graph):
 
 def plan_for(pattern, query_length, key_length):
     shape = (pattern.block_size, -(-query_length // pattern.block_size), -(-key_length // pattern.block_size))
-    return triton_gpu.plan_of(pattern.row_starts, pattern.key_blocks, pattern.key_counts, shape)
+    return triton_plan.plan_of(pattern.row_starts, pattern.key_blocks, pattern.key_counts, shape)
 
 
 @pytest.mark.usefixtures("short_pieces")
@@ -244,11 +252,29 @@ def test_a_plan_made_without_asking_the_device_computes_the_same_bits(monkeypatc
     q, k, v = tensors(*[(1, 2, 139, 8)] * 3, dtype=torch.float16)
     first = outputs_and_gradients(q, k, v, pattern=pattern)
     exact = plan_for(pattern, 139, 139)
-    roomy = triton_gpu._new_plan(pattern.row_starts, pattern.key_blocks, pattern.key_counts, exact.shape, may_ask=False)
+    roomy = triton_plan.new_plan(pattern.row_starts, pattern.key_blocks, pattern.key_counts, exact.shape, may_ask=False)
     assert len(roomy.by_query.items) > len(exact.by_query.items) and roomy.by_key.num_parts > exact.by_key.num_parts
-    monkeypatch.setattr(triton_gpu, "plan_of", lambda *_: roomy)
+    monkeypatch.setattr(triton_plan, "plan_of", lambda *_: roomy)
     again = outputs_and_gradients(q, k, v, pattern=pattern)
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+
+
+@pytest.mark.usefixtures("short_pieces")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_what_auto_tries_out_first_finds_these_kernels_right_and_spoilt_ones_wrong(monkeypatch, dtype):
+    monkeypatch.setattr(self_check, "LENGTH", 192)
+    kind = {"device": torch.device("cpu"), "dtype": dtype, "head_dim": 16, "block_size": 16}
+    assert self_check.disagreement(triton_gpu.forward, **kind) == ""
+    right = triton_plan.new_plan
+
+    def without_the_last_part(*lists, may_ask):
+        plan = right(*lists, may_ask=may_ask)
+        plan.by_query.merges[:, 2] -= 1
+        return plan
+
+    monkeypatch.setattr(triton_plan, "new_plan", without_the_last_part)
+    monkeypatch.setattr(triton_plan, "_plans", {})  # built patterns are kept, and plans as long as they are
+    assert self_check.disagreement(triton_gpu.forward, **kind).startswith("gave wrong outputs on a small problem")
 
 
 def test_the_operator_keeps_pytorch_s_rules():
@@ -259,6 +285,14 @@ def test_the_operator_keeps_pytorch_s_rules():
     mask = torch.ones(1, 40, dtype=torch.bool)
     for inputs in ((q, k, v, *lists, None, 16, 0.125), (*strided, *lists, mask, 16, 0.125)):
         torch.library.opcheck(torch.ops.bigbird.triton_attention.default, inputs)
+
+
+def test_a_second_derivative_is_refused_not_zero():
+    q, k, v = tensors(*[(1, 1, 16, 16)] * 3)
+    out = attend(q, k, v, pattern=PAPER.build(num_blocks=1, num_heads=1))
+    (grad,) = torch.autograd.grad(out.pow(2).sum(), q, create_graph=True)
+    with pytest.raises(RuntimeError, match="attention has no second derivative; the gradients of triton_attention"):
+        grad.pow(2).sum().backward()
 
 
 def test_torch_compile_needs_no_graph_break_and_keeps_one_plan():

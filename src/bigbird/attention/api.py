@@ -8,13 +8,14 @@ from typing import Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-from bigbird.attention import gathered, native_cpu, reference, triton_gpu
+from bigbird.attention import gathered, native_cpu, reference, self_check, triton_gpu
 from bigbird.attention.pattern import BlockPattern
+from bigbird.attention.triton_config import padded_dim
 from bigbird.errors import BackendUnavailable, ShapeError
 
 Backend = Literal["auto", "triton", "native", "gathered", "reference"]
 
-_AUTO_ORDER = ("native", "gathered")  # fastest first; triton joins when it has been checked on a GPU
+_AUTO_ORDER = ("triton", "native", "gathered")  # fastest first
 
 
 class _Implementation(Protocol):
@@ -56,8 +57,11 @@ def block_sparse_attention(
                      reaches the result or a gradient.
     scale            what q . k is multiplied by; 1 / sqrt(head_dim) unless given
     backend          who computes: "triton" (NVIDIA GPUs), "native" (C++ on the CPU, float32 and bfloat16), "gathered"
-                     (PyTorch on any device), "reference" (dense, the specification), or "auto", the first of native
-                     and gathered that can. A backend asked for by name never hands over to another.
+                     (PyTorch on any device), "reference" (dense, the specification), or "auto", the first of triton,
+                     native and gathered that can. Triton's kernels have never run on a GPU: before "auto" first uses
+                     them on a device, for a dtype, head_dim and block_size, it compares them on small problems with
+                     gathered; where they fail it says so in a warning and passes them over until the process ends.
+                     A backend asked for by name is not tried out and never hands over to another.
     Returns          [batch, heads, query_length, head_dim]; exactly 0 for a query that sees no key
 
     Cost: O(pairs * block_size**2 * head_dim) time, O(length * head_dim) memory, forward and backward, except for the
@@ -70,9 +74,15 @@ def block_sparse_attention(
 
 
 def backend_report(q: Tensor, pattern: BlockPattern) -> Iterator[tuple[str, str | None]]:
-    """Every backend with the reason why it cannot serve the call, or None; in the order "auto" tries them."""
+    """Every backend with the reason why it cannot serve the call, or None; in the order "auto" tries them.
+
+    For triton also the reason why "auto" passes it over although it could be asked for by name; tries it out for that.
+    """
     for name, implementation in _IMPLEMENTATIONS.items():
-        yield name, implementation.why_not(q, pattern)
+        reason = implementation.why_not(q, pattern)
+        if reason is None and (finding := _untrusted(name, q, pattern, aloud=False)):
+            reason = f"it {finding}; so auto passes it over, and only its name calls it"
+        yield name, reason
 
 
 def _choose(q: Tensor, pattern: BlockPattern, backend: Backend) -> _Implementation:
@@ -81,9 +91,16 @@ def _choose(q: Tensor, pattern: BlockPattern, backend: Backend) -> _Implementati
     for name in _AUTO_ORDER if backend == "auto" else (backend,):
         implementation = _IMPLEMENTATIONS[name]
         reason = implementation.why_not(q, pattern)
-        if reason is None:
+        if reason is None and not (backend == "auto" and _untrusted(name, q, pattern, aloud=True)):
             return implementation
     raise BackendUnavailable(f"attention backend {backend!r} cannot serve this call: {reason}")
+
+
+def _untrusted(name: str, q: Tensor, pattern: BlockPattern, *, aloud: bool) -> str:
+    """What keeps "auto" from a backend that can serve the call; aloud: warns of it, once."""
+    if name != "triton":
+        return ""
+    return self_check.why_not(q.device, q.dtype, padded_dim(q.shape[3]), pattern.block_size, aloud=aloud)
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, pattern: BlockPattern, key_mask: Tensor | None) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from bigbird.attention import operators
 from bigbird.attention.pattern import BlockPattern, opaque
 from bigbird.errors import BackendUnavailable, ShapeError
 
@@ -121,15 +122,6 @@ class _Problem(ctypes.Structure):
     )
 
 
-_LISTS = "Tensor row_starts, Tensor key_blocks, Tensor key_counts, Tensor? key_mask, int block_size, float scale"
-torch.library.define("bigbird::native_attention", f"(Tensor q, Tensor k, Tensor v, {_LISTS}) -> (Tensor, Tensor)")
-torch.library.define(
-    "bigbird::native_attention_backward",
-    f"(Tensor grad_out, Tensor q, Tensor k, Tensor v, Tensor out, Tensor softmax, {_LISTS}) "
-    f"-> (Tensor, Tensor, Tensor)",
-)
-
-
 def _forward(q: Tensor, k: Tensor, v: Tensor, *lists: Any) -> tuple[Tensor, Tensor]:
     out, softmax = _forward_results(q, k, v, *lists)
     _call("bigbird_forward", {"q": q, "k": k, "v": v, "out": out}, softmax, _Lists(*lists))
@@ -163,34 +155,13 @@ def _result_like(x: Tensor) -> Tensor:
     return result if is_whole else torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    q, k, v, row_starts, key_blocks, key_counts, key_mask, ctx.block_size, ctx.scale = inputs
-    ctx.save_for_backward(q, k, v, *output, row_starts, key_blocks, key_counts, key_mask)
-    ctx.mark_non_differentiable(output[1])
-
-
-def _differentiate(ctx: Any, grad_out: Tensor, _grad_softmax: Tensor) -> tuple[Tensor | None, ...]:
-    gradients = torch.ops.bigbird.native_attention_backward(grad_out, *ctx.saved_tensors, ctx.block_size, ctx.scale)
-    return *gradients, None, None, None, None, None, None
-
-
-torch.library.impl("bigbird::native_attention", "CPU", _forward)
-torch.library.impl("bigbird::native_attention_backward", "CPU", _backward)
-torch.library.register_fake("bigbird::native_attention", _forward_results)
-torch.library.register_fake("bigbird::native_attention_backward", _backward_results)
-torch.library.register_autograd("bigbird::native_attention", _differentiate, setup_context=_keep_for_backward)
-
-
-def _keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    """There is nothing to keep for a derivative that is refused."""
-
-
-def _refuse_second_derivative(_ctx: Any, *_gradients: Tensor) -> None:
-    raise RuntimeError("attention has no second derivative; the native backend's gradients cannot be differentiated")
-
-
-torch.library.register_autograd(
-    "bigbird::native_attention_backward", _refuse_second_derivative, setup_context=_keep_nothing
+operators.register(
+    "native_attention",
+    devices=("CPU",),
+    forward=_forward,
+    forward_results=_forward_results,
+    backward=_backward,
+    backward_results=_backward_results,
 )
 
 

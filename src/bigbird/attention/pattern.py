@@ -119,17 +119,18 @@ class BlockPattern:
     @cached_property
     def transposed(self) -> BlockPattern:
         """The same pairs listed by key block: which query blocks see it. The backward pass walks these lists."""
-        heads = self.rows // self.num_query_blocks
-        rows = heads * self.num_key_blocks + self.key_blocks
-        order = torch.argsort(rows, stable=True)  # query blocks stay ascending
         num_rows = self.num_lists // self.num_query_blocks * self.num_key_blocks
+        row, lengths = torch.arange(self.num_lists, device=self.device), self.row_starts.diff()
+        rows = torch.repeat_interleave(row // self.num_query_blocks * self.num_key_blocks, lengths) + self.key_blocks
+        narrow = torch.int32 if num_rows < 2**31 else torch.int64  # sorts twice as fast
+        order = torch.argsort(rows.to(narrow), stable=True)  # query blocks stay ascending
         return replace(
             self,
             num_query_blocks=self.num_key_blocks,
             num_key_blocks=self.num_query_blocks,
             row_starts=_starts(torch.bincount(rows, minlength=num_rows)),
-            key_blocks=(self.rows % self.num_query_blocks)[order],
-            key_counts=self.key_counts[order],
+            key_blocks=torch.repeat_interleave(row % self.num_query_blocks, lengths).index_select(0, order),
+            key_counts=self.key_counts.index_select(0, order),
         )
 
     def counts(self) -> Tensor:
@@ -177,25 +178,28 @@ def pack_patterns(patterns: Sequence[BlockPattern]) -> BlockPattern:
     if len(patterns) == 1:
         return first
     num_lists = 1 if all(pattern.heads_share_lists for pattern in patterns) else first.num_heads
-    num_query_blocks = sum(pattern.num_query_blocks for pattern in patterns)
-    rows, key_blocks, key_counts = [], [], []
-    query_offset = key_offset = 0
-    for pattern in patterns:
-        spread = num_lists if pattern.heads_share_lists else 1
-        heads = torch.arange(spread, device=pattern.device)[:, None] + pattern.rows // pattern.num_query_blocks
-        rows.append((heads * num_query_blocks + pattern.rows % pattern.num_query_blocks + query_offset).flatten())
-        key_blocks.append((pattern.key_blocks + key_offset).repeat(spread))
-        key_counts.append(pattern.key_counts.repeat(spread))
-        query_offset += pattern.num_query_blocks
-        key_offset += pattern.num_key_blocks
-    all_rows, order = torch.cat(rows).sort(stable=True)
+    sizes = torch.tensor(
+        [[x.num_query_blocks, x.num_key_blocks, x.num_lists, len(x.key_blocks)] for x in patterns], device=first.device
+    )
+    queries_before, keys_before, lists_before, pairs_before = (sizes.cumsum(0) - sizes).T
+    document = torch.repeat_interleave(sizes[:, 0])  # of each packed query block
+    per_head = sizes[:, 0] * (sizes[:, 2] > sizes[:, 0])  # lists from one head to the next
+    heads = torch.arange(num_lists, device=first.device)[:, None]
+    number = torch.arange(len(document), device=first.device) + (lists_before - queries_before)[document]
+    source = (number + heads * per_head[document]).flatten()  # of each packed row, among all documents' lists
+    starts = torch.cat([x.row_starts[:-1] for x in patterns]) + pairs_before.repeat_interleave(sizes[:, 2])
+    lengths = torch.cat([x.row_starts.diff() for x in patterns])[source]
+    row_starts = _starts(lengths)
+    pairs = torch.repeat_interleave(starts[source] - row_starts[:-1], lengths)
+    pairs += torch.arange(len(pairs), device=first.device)
+    offsets = torch.repeat_interleave(keys_before[document].repeat(num_lists), lengths)
     return replace(
         first,
-        num_query_blocks=num_query_blocks,
-        num_key_blocks=key_offset,
-        row_starts=_starts(torch.bincount(all_rows, minlength=num_lists * num_query_blocks)),
-        key_blocks=torch.cat(key_blocks)[order],
-        key_counts=torch.cat(key_counts)[order],
+        num_query_blocks=len(document),
+        num_key_blocks=sum(x.num_key_blocks for x in patterns),
+        row_starts=row_starts,
+        key_blocks=torch.cat([x.key_blocks for x in patterns]).index_select(0, pairs) + offsets,
+        key_counts=torch.cat([x.key_counts for x in patterns]).index_select(0, pairs),
     )
 
 

@@ -1,4 +1,4 @@
-"""The Triton kernels of `triton_gpu`: forward and backward over lists of blocks. Needs Triton; import it late.
+"""The Triton kernels that `triton_launch` launches: forward and backward over lists of blocks. Imported late.
 
 Names. A row is a query block in the forward pass and for the gradient of queries, a key block for the gradients of keys
 and values; its entries are the blocks it meets. An item is a piece of a row's entries, [row, first, last, part]: part
@@ -23,6 +23,20 @@ NOTHING_YET = tl.constexpr(-3.0e38)  # finite, so that a difference of two large
 # Values that differ from call to call; compiling anew for each would gain nothing.
 _VARIABLE = ["num_items", "num_merges", "num_parts", "num_heads", "num_blocks", "plane", "query_length", "key_length"]
 _VARIABLE += ["length", "factor", "scale"]
+
+
+@triton.jit
+def _item(items, num_items):
+    """This program's fold and item: [row, first, last, part]."""
+    fold, item = tl.program_id(0) // num_items, items + (tl.program_id(0) % num_items) * 4
+    return fold, tl.load(item), tl.load(item + 1), tl.load(item + 2), tl.load(item + 3)
+
+
+@triton.jit
+def _merge(merges, num_merges):
+    """This program's fold and merge: [row, first part, number of parts]."""
+    fold, merge = tl.program_id(0) // num_merges, merges + (tl.program_id(0) % num_merges) * 3
+    return fold, tl.load(merge), tl.load(merge + 1), tl.load(merge + 2)
 
 
 @triton.jit
@@ -121,8 +135,7 @@ def attend(
     PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Output and softmax of a query block; of a piece of one its weighted sum, largest score and sum of weights."""
-    fold, item = tl.program_id(0) // num_items, items + (tl.program_id(0) % num_items) * 4
-    row, first, last, part = tl.load(item), tl.load(item + 1), tl.load(item + 2), tl.load(item + 3)
+    fold, row, first, last, part = _item(items, num_items)
     if row < 0:
         return
     batch, head, block = _place(row, fold, num_heads, num_blocks, HEADS_SHARE)
@@ -175,8 +188,7 @@ def merge_attended(
     BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """Joins the pieces of a long row, for ROWS of its queries; merges: [row, first part, number of parts]."""
-    fold, merge = tl.program_id(0) // num_merges, merges + (tl.program_id(0) % num_merges) * 3
-    row, first, count = tl.load(merge), tl.load(merge + 1), tl.load(merge + 2)
+    fold, row, first, count = _merge(merges, num_merges)
     if row < 0:
         return
     batch, head, block = _place(row, fold, num_heads, num_blocks, HEADS_SHARE)
@@ -230,8 +242,7 @@ def query_gradient(
     PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradient of the queries of one query block, or a piece's part of it before scaling."""
-    fold, item = tl.program_id(0) // num_items, items + (tl.program_id(0) % num_items) * 4
-    row, first, last, part = tl.load(item), tl.load(item + 1), tl.load(item + 2), tl.load(item + 3)
+    fold, row, first, last, part = _item(items, num_items)
     if row < 0:
         return
     batch, head, block = _place(row, fold, num_heads, num_blocks, HEADS_SHARE)
@@ -279,8 +290,7 @@ def key_value_gradient(
     PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the keys and values of one key block, or a piece's parts of them; the lists are the transposed."""
-    fold, item = tl.program_id(0) // num_items, items + (tl.program_id(0) % num_items) * 4
-    row, first, last, part = tl.load(item), tl.load(item + 1), tl.load(item + 2), tl.load(item + 3)
+    fold, row, first, last, part = _item(items, num_items)
     if row < 0:
         return
     batch, head, block = _place(row, fold, num_heads, num_blocks, HEADS_SHARE)
@@ -332,8 +342,7 @@ def add_parts(
     BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """The scaled sum of a long row's parts, in order, for ROWS of its tokens; merges as in `merge_attended`."""
-    fold, merge = tl.program_id(0) // num_merges, merges + (tl.program_id(0) % num_merges) * 3
-    row, first, count = tl.load(merge), tl.load(merge + 1), tl.load(merge + 2)
+    fold, row, first, count = _merge(merges, num_merges)
     if row < 0:
         return
     batch, head, block = _place(row, fold, num_heads, num_blocks, HEADS_SHARE)
