@@ -78,3 +78,11 @@ def test_freed_memory_is_kept_when_asked():
 def test_other_systems_are_left_as_they_are(monkeypatch):
     monkeypatch.setattr(machine.sys, "platform", "darwin")
     assert not machine.keep_freed_memory()
+
+
+def test_the_processor_is_the_first_core_s(tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text("cpu family\t: 26\nflags\t\t: a b\n\ncpu family\t: 6\n")
+    monkeypatch.setattr(machine, "_PROCESSOR", tmp_path / "cpuinfo")
+    assert machine.processor() == {"cpu family": "26", "flags": "a b"}
+    monkeypatch.setattr(machine, "_PROCESSOR", tmp_path / "absent")
+    assert machine.processor() == {}

@@ -1,4 +1,4 @@
-"""Memory of this machine: how much is left, and what becomes of what is given back."""
+"""This machine: its processor, how much memory is left, and what becomes of memory that is given back."""
 
 from __future__ import annotations
 
@@ -11,12 +11,22 @@ import torch
 
 from bigbird.errors import ConfigError
 
+_PROCESSOR = Path("/proc/cpuinfo")
 _MEMORY = Path("/proc/meminfo")
 _CONTAINER_LIMITS = (  # cgroup 2 and 1
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
 _GIB = 2**30
+
+
+def processor() -> dict[str, str]:
+    """What Linux says of the first core: "vendor_id", "cpu family", "model name", "flags", ...; empty elsewhere."""
+    if not _PROCESSOR.exists():
+        return {}
+    first, *_ = _PROCESSOR.read_text().split("\n\n")
+    fields = (line.split(":", 1) for line in first.splitlines() if ":" in line)
+    return {name.strip(): value.strip() for name, value in fields}
 
 
 def check_memory(num_bytes: float, what: str, *, device: str = "cpu", cure: str) -> None:

@@ -60,6 +60,21 @@ def test_values_and_gradients_are_those_of_float64(lead, with_bias):
         torch.testing.assert_close(ours.grad.double(), exact.grad, rtol=1e-5, atol=1e-6 * float(exact.grad.norm()))
 
 
+@pytest.mark.parametrize(
+    ("vendor", "family", "capability", "is_chosen"),
+    [
+        ("AuthenticAMD", "26", "AVX512", True),
+        ("AuthenticAMD", "25", "AVX512", False),  # halves its vectors itself: MKL loses nothing there
+        ("AuthenticAMD", "26", "AVX2", False),
+        ("GenuineIntel", "26", "AVX512", False),
+    ],
+)
+def test_onednn_is_for_processors_that_mkl_holds_back(vendor, family, capability, is_chosen, monkeypatch):
+    monkeypatch.setattr(module.machine, "processor", lambda: {"vendor_id": vendor, "cpu family": family})
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert module._is_wide_amd.__wrapped__() == is_chosen
+
+
 def test_second_derivatives_exist():
     results = []
     for function in (linear, F.linear):

@@ -57,3 +57,12 @@ def test_the_encoder_equals_transformers(graph, length):
     token_ids = torch.randint(0, 90, (1, length), generator=torch.Generator().manual_seed(length))
     expected = theirs(input_ids=token_ids).last_hidden_state
     torch.testing.assert_close(ours(token_ids), expected, rtol=0, atol=1e-9)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("graph", ["transformers-train", "transformers-eval"])
+def test_in_float32_whichever_backend_serves_it_is_equal_to_1e_5(graph):
+    theirs, ours = (model.float() for model in pair(graph))
+    token_ids = torch.randint(0, 90, (1, 3072), generator=torch.Generator().manual_seed(0))
+    expected = theirs(input_ids=token_ids).last_hidden_state
+    assert float((ours(token_ids) - expected).abs().max()) < 1e-5

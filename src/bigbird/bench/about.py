@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from bigbird import machine
 from bigbird.attention import native_cpu
 
 _PACKAGES = ("torch", "triton", "transformers", "numpy")
@@ -49,10 +50,7 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.exists() else []
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    fields = {name.strip(): value.strip() for name, value in fields.items()}
+    fields = machine.processor()
     if "model name" not in fields:
         return platform.processor() or platform.machine()
     flags = set(fields.get("flags", "").split())

@@ -1,19 +1,23 @@
 """Matrix products of the layers.
 
-PyTorch hands float32 products to MKL, which uses half the width of an AMD processor's vectors; oneDNN, which PyTorch
-brings too, uses all of it and runs about twice as fast there. Here float32 products on x86 go to oneDNN, forward and
-backward; everything else is `torch.nn.functional.linear`. (docs/log.md, 2026-11-25)
+PyTorch hands float32 products to MKL, which uses half the width of an AMD processor's vectors. Where such a processor
+computes at full width (Zen 5), oneDNN, which PyTorch brings too, is about twice as fast, and float32 products go there,
+forward and backward. Everything else is `torch.nn.functional.linear`. (docs/log.md, 2026-11-25)
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bigbird import machine
 from bigbird.attention.pattern import opaque
+
+_ZEN_5 = 26  # its family, as the processor tells it
 
 
 class Linear(nn.Linear):
@@ -45,11 +49,14 @@ def _is_for_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
 
 @opaque
 def _has_onednn() -> bool:
-    return (
-        torch.backends.mkldnn.is_available()
-        and torch.backends.cpu.get_cpu_capability() in {"AVX2", "AVX512"}
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
+    return _is_wide_amd() and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+@lru_cache(maxsize=1)
+def _is_wide_amd() -> bool:
+    fields = machine.processor()
+    is_amd = fields.get("vendor_id") == "AuthenticAMD" and int(fields.get("cpu family", 0)) >= _ZEN_5
+    return is_amd and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 torch.library.define("bigbird::linear", "(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
