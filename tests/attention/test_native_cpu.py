@@ -286,6 +286,25 @@ def test_scores_that_grow_along_the_keys_are_weighed_right(use_build, build, dty
         assert (value.double() - true).abs().max() <= budget
 
 
+@pytest.mark.parametrize("build", builds_that_run_here())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("logit", [1e9, 1e12, 1e20, 1e30])
+def test_scores_of_any_size_are_weighed_right(use_build, build, dtype, logit):
+    """Each key stands there twice, so that the two largest scores are equal and weigh a half, whatever their size."""
+    use_build(build)
+    pattern = PatternSpec(block_size=8).build(num_blocks=20, num_heads=2)
+    q, k, v = (x.detach() for x in tensors(160, head_dim=16, dtype=dtype))
+    size = logit**0.5 / 4  # q . k times the scale of 4 is then about `logit`
+    q, k = q * size, (k * size)[:, :, :80].repeat_interleave(2, 2)
+    q, k, v = (x.requires_grad_() for x in (q, k, v))
+    exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
+    right = outputs_and_gradients(*exact, backend="reference", pattern=pattern, scale=4.0)
+    ours = outputs_and_gradients(q, k, v, pattern=pattern, scale=4.0)
+    largest = [1, 4 * k.abs().max(), 4 * q.abs().max(), 1]  # of what each result sums up
+    for true, value, most in zip(right, ours, largest, strict=True):
+        assert (value.double() - true).abs().max() <= 32 * torch.finfo(dtype).eps * (most + true.abs().max())
+
+
 def test_a_second_derivative_is_refused_not_zero():
     pattern = SPEC.build(num_blocks=2, num_heads=2)
     q, k, v = tensors(100)

@@ -152,8 +152,8 @@ private:
             problem_.softmax + 2 * ((batch_ * problem_.heads + head_) * problem_.query_length + queries.first);
         for (int lane = 0; lane < queries.lanes(); ++lane) {
             const bool is_query = lane < queries.size;
-            tops_[lane] = is_query ? kept[2 * lane] : INFINITY;  // a lane without a query weighs nothing
-            inverse_sums_[lane] = is_query ? kept[2 * lane + 1] : 0.0f;
+            tops_[lane] = is_query ? kept[2 * lane] : 0.0f;
+            inverse_sums_[lane] = is_query ? kept[2 * lane + 1] : 0.0f;  // a lane without a query weighs nothing
             deltas_[lane] = is_query ? delta(queries.first + lane) : 0.0f;
         }
         std::fill(query_gradients_, query_gradients_ + head_dim_ * queries.lanes(), 0.0f);

@@ -5,32 +5,42 @@
 
 namespace {
 
-constexpr float NOTHING_YET = -3.0e38f;  // finite, so that a difference of two is never NaN
 constexpr int FIRST_KEYS = 16;           // whose maximum weights are relative to
 constexpr float OUTGROWN = 1048576.0f;   // 2^20; a step whose weights sum to more looks for a new maximum
 
-// What one step's scores are made with: 2^(factor * score + log_count - top), rounded once before the exponential.
+// What turns scores into weights, 2^(factor * (score - top) + log_count). The difference of two scores comes first: it
+// is exact for those that matter, however large they are, and the rest is rounded once before the exponential.
 struct Scale {
     float factor;
     const float* log_counts;  // of each key
-    const float* tops;        // of each lane
+    const float* tops;        // of each lane: the score that weights are relative to
 
     inline Floats exponent(Floats score, int key, Floats top) const {
-        return score * all(factor) + (all(log_counts[key]) - top);
+        return (score - top) * all(factor) + all(log_counts[key]);
     }
+
+    // Worse than any score; finite, so that a difference of two is never NaN.
+    inline float nothing_yet() const { return factor < 0.0f ? 3.0e38f : -3.0e38f; }
+
+    // Of two scores the one that weighs more; the second where either is NaN.
+    inline Floats better(Floats score, Floats or_nan) const {
+        return (score - or_nan) * all(factor) > 0.0f ? score : or_nan;
+    }
+
+    // What a weight relative to `before` is multiplied by to be relative to `now`.
+    inline Floats change(Floats before, Floats now) const { return exp2((before - now) * all(factor)); }
 };
 
-// tops[lane]: the largest factor * score + log_count.
+// tops[lane]: the score that weighs most, counts aside.
 template <int WIDTH>
 inline void find_tops(const float* scores, int64_t stride, int num_keys, const Scale& scale, float* tops) {
     Floats found[WIDTH];
     BIGBIRD_UNROLL
-    for (int n = 0; n < WIDTH; ++n) found[n] = all(NOTHING_YET);
+    for (int n = 0; n < WIDTH; ++n) found[n] = all(scale.nothing_yet());
     for (int key = 0; key < num_keys; ++key) {
         BIGBIRD_UNROLL
         for (int n = 0; n < WIDTH; ++n) {
-            const Floats score = load<Floats>(scores + key * stride + n * LANES);
-            found[n] = larger(score * all(scale.factor) + all(scale.log_counts[key]), found[n]);
+            found[n] = scale.better(load<Floats>(scores + key * stride + n * LANES), found[n]);
         }
     }
     BIGBIRD_UNROLL
