@@ -141,20 +141,43 @@ def test_a_document_gets_the_same_bits_alone_and_packed():
         assert torch.equal(alone, together[:, :, here])
 
 
-def test_a_call_after_a_fork_neither_hangs_nor_crashes():
-    program = """
-import os, sys, torch
+FORK = """
+import os, resource, signal, sys, torch
 from bigbird import PatternSpec, block_sparse_attention
 pattern = PatternSpec().build(num_blocks=20, num_heads=2)
 q = torch.randn(1, 2, 1280, 64)
-first = block_sparse_attention(q, q, q, pattern=pattern, backend="native").numpy()
+
+def attend():
+    return block_sparse_attention(q, q, q, pattern=pattern, backend="native").numpy()
+
+{before}
 child = os.fork()
 if child == 0:
-    again = block_sparse_attention(q, q, q, pattern=pattern, backend="native").numpy()
-    os._exit(0 if (first == again).all() else 3)
+    signal.alarm(50)  # one that hangs must not stay behind
+    {inside}
+    os._exit(0 if attend().any() else 3)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, env={**os.environ, "OMP_NUM_THREADS": "2"})
+
+
+# With the stacks of 1 GiB that the test asks for, what this leaves holds no further thread.
+NO_MORE_THREADS = """
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "inside"),
+    [("first = attend()", "assert (attend() == first).all()"), ("torch.randn(10**6).exp()", ""), ("", NO_MORE_THREADS)],
+    ids=["the library used before", "only OpenMP used before", "no more threads"],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="a matter of Linux's threads")
+def test_a_call_after_a_fork_neither_hangs_nor_crashes(before, inside):
+    program = FORK.format(before=before, inside=inside)
+    shell = 'ulimit -s 1048576 && exec "$0" -c "$1"'
+    command = ["sh", "-c", shell, sys.executable, program]
+    subprocess.run(command, check=True, timeout=60, env={**os.environ, "OMP_NUM_THREADS": "2"})
 
 
 def test_the_operator_keeps_pytorch_s_rules():

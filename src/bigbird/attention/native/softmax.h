@@ -5,8 +5,8 @@
 
 namespace {
 
-constexpr int FIRST_KEYS = 16;           // whose maximum weights are relative to
-constexpr float OUTGROWN = 1048576.0f;   // 2^20; a step whose weights sum to more looks for a new maximum
+constexpr int FIRST_KEYS = 16;          // whose maximum weights are relative to
+constexpr float OUTGROWN = 1048576.0f;  // 2^20; a step whose weights sum to more looks for a new maximum
 
 // What turns scores into weights, 2^(factor * (score - top) + log_count). The difference of two scores comes first: it
 // is exact for those that matter, however large they are, and the rest is rounded once before the exponential.
