@@ -127,18 +127,38 @@ def test_threads_and_repeats_change_no_bit(dtype):
         torch.set_num_threads(before)
 
 
-def test_a_document_gets_the_same_bits_alone_and_packed():
-    lengths = (777, 64, 3000, 5)
-    layout = DocumentLayout(lengths, 64)
-    q, k, v = (x.detach() for x in tensors(layout.total_length))
-    together = block_sparse_attention(
-        q, k, v, pattern=layout.pattern(SPEC, num_heads=2, layer=1), key_mask=layout.is_real()[None], backend="native"
-    )
-    for start, length in zip(layout.starts, lengths, strict=True):
-        here = slice(start, start + length)
-        pattern = SPEC.build(num_blocks=SPEC.blocks_for(length), num_heads=2, layer=1)
-        alone = block_sparse_attention(q[:, :, here], k[:, :, here], v[:, :, here], pattern=pattern, backend="native")
-        assert torch.equal(alone, together[:, :, here])
+@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("graph", ["paper", "checkpoint", "transformers-train", "transformers-eval", "causal"])
+def test_a_document_gets_the_same_bits_alone_in_a_batch_and_packed(graph, dtype, num_threads):
+    """Outputs and gradients. Documents of one and more units, some cut in the middle of a row."""
+    spec = PatternSpec(block_size=32, graph="paper" if graph == "causal" else graph)
+    lengths = (777, 64, 4000, 5, 2100)
+    layout = DocumentLayout(lengths, 32)
+    patterns = [spec.build(num_blocks=count, num_heads=2, layer=1) for count in layout.block_counts]
+    if graph == "causal":
+        patterns = [pattern.block_causal() for pattern in patterns]
+    *qkv, grad = (x.detach() for x in [*tensors(layout.total_length, dtype=dtype), *tensors(layout.total_length)[:1]])
+    real = layout.is_real()[None]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(num_threads)
+        together = attend_and_differentiate(qkv, grad.to(dtype) * real[:, None, :, None], pack_patterns(patterns), real)
+        for start, length, pattern in zip(layout.starts, lengths, patterns, strict=True):
+            here = slice(start, start + length)
+            for batch in (1, 3):
+                inputs = [x[:, :, here].expand(batch, -1, -1, -1) for x in (*qkv, grad.to(dtype))]
+                alone = attend_and_differentiate(inputs[:3], inputs[3], pattern, None)
+                for one, other in zip(alone, together, strict=True):
+                    assert torch.equal(one, other[:, :, here].expand_as(one))
+    finally:
+        torch.set_num_threads(before)
+
+
+def attend_and_differentiate(qkv, grad, pattern, mask):
+    qkv = [x.clone().requires_grad_() for x in qkv]
+    out = block_sparse_attention(*qkv, pattern=pattern, key_mask=mask, backend="native")
+    return out, *torch.autograd.grad(out, qkv, grad)
 
 
 FORK = """
