@@ -363,6 +363,11 @@ def test_a_second_derivative_is_refused_not_zero():
         (lambda p: {"key_blocks": p.key_blocks - 3}, r"key_blocks must be from 0 to 1, got -3 to -2"),
         (lambda p: {"key_blocks": p.key_blocks + 9}, r"key_blocks must be from 0 to 1, got 9 to 10"),
         (lambda p: {"key_counts": p.key_counts.int()}, r"row_starts, key_blocks and key_counts must be int64"),
+        (lambda p: {"key_counts": p.key_counts[1:]}, r"a count for each key block, got 3 for 4"),
+        (lambda p: {"key_counts": p.key_counts - 1}, r"key_counts must be at least 1, got 0"),
+        (lambda p: {"row_starts": p.row_starts[1:]}, r"row_starts must hold 3 numbers, or 5 where heads differ, got 2"),
+        (lambda p: {"row_starts": p.row_starts + 1}, r"ascend from 0 to 4, .*; got numbers from 1 to 5"),
+        (lambda p: {"row_starts": p.row_starts[[0, 2, 1]]}, r"ascend from 0 to 4, .*; got numbers from 0 to 4"),
     ],
 )
 def test_a_pattern_made_by_hand_is_checked(change, message):
@@ -370,3 +375,29 @@ def test_a_pattern_made_by_hand_is_checked(change, message):
     pattern = dataclasses.replace(pattern, **change(pattern))
     with pytest.raises(ShapeError, match=message):
         block_sparse_attention(*tensors(100), pattern=pattern, backend="native")
+
+
+def test_a_pattern_s_lists_are_looked_through_once_and_again_when_they_change(monkeypatch):
+    looks = []
+    aminmax = torch.Tensor.aminmax
+    monkeypatch.setattr(torch.Tensor, "aminmax", lambda x: looks.append(x) or aminmax(x))
+    pattern = SPEC.build(num_blocks=2, num_heads=2)
+    pattern = dataclasses.replace(pattern, key_blocks=pattern.key_blocks.clone())
+    q, k, v = tensors(100)
+    for _ in range(2):
+        block_sparse_attention(q, k, v, pattern=pattern, backend="native").sum().backward()
+    assert len(looks) <= 3
+    pattern.key_blocks[0] = 2
+    with pytest.raises(ShapeError, match=r"key_blocks must be from 0 to 1, got 0 to 2"):
+        block_sparse_attention(q, k, v, pattern=pattern, backend="native")
+
+
+def test_lists_made_in_inference_mode_are_checked_at_every_call():
+    q, k, v = (x.detach() for x in tensors(100))
+    with torch.inference_mode():
+        counts = torch.ones(2, 2, 2, dtype=torch.int64)
+        pattern = BlockPattern.from_counts(counts, block_size=64)
+        block_sparse_attention(q, k, v, pattern=pattern, backend="native")
+        pattern.key_blocks[0] = 2
+        with pytest.raises(ShapeError, match=r"key_blocks must be from 0 to 1, got 0 to 2"):
+            block_sparse_attention(q, k, v, pattern=pattern, backend="native")
