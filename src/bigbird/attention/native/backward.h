@@ -19,7 +19,9 @@ namespace {
 
 constexpr int64_t WANTED_UNITS = 32;              // of a document, over all heads: enough to keep many cores busy
 constexpr int64_t MIN_UNIT_PAIRS = 64 * 64 * 64;  // query-key pairs; less is not worth a slot's memory
-constexpr int64_t SCRATCH_FLOATS = 16 << 20;      // slots held at once, unless a single head needs more
+constexpr int64_t CACHED_FLOATS = 4 << 20;    // slots better held at once: they are read again while still in cache,
+constexpr int64_t UNITS_PER_THREAD = 4;       // unless that gives the threads too little to share,
+constexpr int64_t SCRATCH_FLOATS = 16 << 20;  // and never more than this, unless a single head needs it
 
 // Entries [first, last) of a list set's compressed rows. slots: the key blocks it meets, in the order it meets them.
 struct Unit {
@@ -380,7 +382,9 @@ void backward(const Problem& problem) {
     for (const BackwardPlan& plan : plans)
         most_floats = std::max(most_floats, layout.floats(plan)), most_units = std::max(most_units, plan.units.size());
     const int64_t num_heads = problem.batch * problem.heads;
-    const int64_t at_once = std::clamp<int64_t>(SCRATCH_FLOATS / most_floats, 1, num_heads);
+    const int64_t wanted = std::max(CACHED_FLOATS / most_floats,
+                                    UNITS_PER_THREAD * problem.num_threads / static_cast<int64_t>(most_units));
+    const int64_t at_once = std::clamp<int64_t>(std::min(wanted, SCRATCH_FLOATS / most_floats), 1, num_heads);
     static thread_local Buffer scratch;
     float* memory = scratch.floats(at_once * most_floats);
     const int64_t query_blocks = problem.query_blocks(), key_blocks = problem.num_key_blocks();
