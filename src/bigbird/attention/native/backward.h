@@ -256,10 +256,12 @@ private:
                 value_gradients[key] = key_gradients[key] + layout_.part_floats;
             }
             const Scale scale{problem_.scale * LOG2_E, keys.log_counts, tops_};
+            const auto weigh = weights_of<Kind>(scale, inverse_sums_, lanes, weights_, rounded_weights_);
             multiply<Arithmetic, Order::ROWS>(keys.size, features, queries.width, k.features, queries_across_, lanes,
-                                              FloatWeights{scale, inverse_sums_, lanes, weights_, rounded_weights_});
+                                              Alongside<decltype(weigh)>(weigh));
+            const auto differentiate = gradients_of<Kind>(weights_, deltas_, lanes, gradients_, rounded_gradients_);
             multiply<Arithmetic, Order::ROWS>(keys.size, features, queries.width, v.features, gradients_across_, lanes,
-                                              score_gradients(lanes));
+                                              Alongside<decltype(differentiate)>(differentiate));
             multiply<Arithmetic, Order::ROWS>(keys.size, queries_depth, feature_width, weight_rows, gradients_along_,
                                               layout_.row_floats, Keep{value_gradients, true});
             multiply<Arithmetic, Order::ROWS>(keys.size, queries_depth, feature_width, gradient_rows, queries_along_,
@@ -268,10 +270,6 @@ private:
                                                  queries.width, k.members, gradient_members(), lanes,
                                                  Keep{query_rows.data(), true});
         }
-    }
-
-    auto score_gradients(int lanes) const {
-        return gradients_of<Kind>(weights_, deltas_, lanes, gradients_, rounded_gradients_);
     }
 
     // Gradients of scores as operands over the keys.

@@ -37,7 +37,7 @@ public:
         sum_ = memory, memory += MAX_QUERIES;
         more_ = memory, memory += MAX_QUERIES;
         scores_ = memory, memory += MAX_KEYS * MAX_QUERIES;
-        pairs_ = reinterpret_cast<uint32_t*>(memory), memory += MAX_KEYS * MAX_QUERIES;
+        weights_ = memory, memory += MAX_KEYS * MAX_QUERIES;
         key_scratch_ = memory, memory += key_rows;
         value_scratch_ = memory;
     }
@@ -67,16 +67,16 @@ public:
                 score(num_keys);
                 raise_tops(num_keys, queries.width, true);
             }
-            const Operand* weights = weigh_in_registers(k, keys, queries.width);
+            weigh_in_registers(k, keys, queries.width);
             if (has_outgrown(lanes)) {
                 score(keys.size);
                 raise_tops(keys.size, queries.width, false);
-                weights = weigh_in_memory(keys.size, queries.width, keys.log_counts);
+                weigh_in_memory(keys, lanes);
             }
             for (int lane = 0; lane < lanes; ++lane) sum_[lane] += more_[lane];
             multiply<Arithmetic, Order::COLUMNS>(static_cast<int>(head_dim_), (keys.size + PER - 1) / PER,
-                                                 queries.width, v.members, weights, lanes,
-                                                 Keep{output_rows.data(), true});
+                                                 queries.width, v.members, reinterpret_cast<const Operand*>(weights_),
+                                                 lanes, Keep{output_rows.data(), true});
         }
     }
 
@@ -151,30 +151,27 @@ public:
 private:
     Scale scale(const float* log_counts = nullptr) const { return {problem_.scale * LOG2_E, log_counts, top_}; }
 
-    // Weights relative to top_; their sums go to more_.
-    const Operand* weigh_in_registers(const Rows<Kind>& k, const KeySteps<Kind>& keys, int width) {
+    // Weights relative to top_, in weights_; their sums go to more_.
+    void weigh_in_registers(const Rows<Kind>& k, const KeySteps<Kind>& keys, int width) {
         const int lanes = width * LANES;
         std::fill(more_, more_ + lanes, 0.0f);
-        const auto writer = weight_writer();
-        const Weigh<decltype(weight_writer())> finish{scale(keys.log_counts), writer, lanes, more_};
-        multiply<Arithmetic, Order::ROWS>(keys.size, head_dim_ / PER, width, k.features, queries_, lanes, finish);
-        return weights();
+        const auto weigh = weigh_of<Kind>(scale(keys.log_counts), weights_, more_, lanes);
+        multiply<Arithmetic, Order::ROWS>(keys.size, head_dim_ / PER, width, k.features, queries_, lanes,
+                                          Alongside<decltype(weigh)>(weigh));
     }
 
-    const Operand* weigh_in_memory(int num_keys, int width, const float* log_counts) {
-        in_panels(width, [&](int lane, auto wide) {
-            weigh<wide>(scores_, width * LANES, lane, num_keys, scale(log_counts), weight_writer(), more_);
-        });
-        return weights();
-    }
-
-    auto weight_writer() const { return weight_writer_of<Kind>(scores_, pairs_); }
-
-    const Operand* weights() const {
-        if constexpr (HAS_PAIRS<Kind>)
-            return pairs_;
-        else
-            return scores_;
+    void weigh_in_memory(const KeySteps<Kind>& keys, int lanes) {
+        std::fill(more_, more_ + lanes, 0.0f);
+        const auto weigh = weigh_of<Kind>(scale(keys.log_counts), weights_, more_, lanes);
+        constexpr int TOGETHER = decltype(weigh)::ROWS;
+        for (int key = 0; key < keys.size; key += TOGETHER)
+            for (int lane = 0; lane < lanes; lane += LANES) {
+                Floats scores[TOGETHER];
+                for (int also = 0; also < TOGETHER; ++also)
+                    scores[also] =
+                        key + also < keys.size ? load<Floats>(scores_ + (key + also) * lanes + lane) : Floats{};
+                weigh(key, lane, scores);
+            }
     }
 
     // The maximum that weights are relative to is that of the first few keys; it is looked for again only when weights
@@ -190,9 +187,7 @@ private:
     void raise_tops(int num_keys, int width, bool is_first) {
         const int lanes = width * LANES;
         alignas(64) float found[MAX_QUERIES];
-        in_panels(width, [&](int lane, auto wide) {
-            find_tops<wide>(scores_ + lane, lanes, num_keys, scale(), found + lane);
-        });
+        find_tops(scores_, lanes, num_keys, scale(), found);
         for (int lane = 0; lane < lanes; lane += LANES) {
             const Floats before = load<Floats>(top_ + lane);
             const Floats raised = load<Floats>(found + lane);
@@ -211,8 +206,7 @@ private:
     const Problem& problem_;
     const int64_t head_dim_;
     Operand* queries_;
-    uint32_t* pairs_;
-    float *outputs_, *spare_, *top_, *sum_, *more_, *scores_, *key_scratch_, *value_scratch_;
+    float *outputs_, *spare_, *top_, *sum_, *more_, *scores_, *weights_, *key_scratch_, *value_scratch_;
 };
 
 struct ForwardPlan {

@@ -48,6 +48,7 @@ constexpr int tile_rows(int width) { return width == 2 ? 4 : 8; }
 constexpr int MAX_WIDTH = 2;
 constexpr int tile_rows(int) { return 4; }
 #endif
+constexpr int MAX_TILE_ROWS = 8;
 
 template <class Operand>
 inline Operand operand_at(const Operand* place) {
@@ -72,12 +73,60 @@ struct Keep {
             }
         }
     }
+    inline void some_more() const {}
+    inline void all_the_rest() const {}
+};
+
+// This one lays it aside and hands it to each(row, column, values) bit by bit, Each::ROWS rows of one vector at a time,
+// between the products of the next tile: so that arithmetic units which products leave idle have work. Where the last
+// group lacks a row, its values are 0.
+template <class Each>
+class Alongside {
+public:
+    explicit Alongside(const Each& each) : each_(each) {}
+
+    template <int ROWS, int WIDTH>
+    inline void operator()(int first, int64_t column, const Floats (&sums)[ROWS][WIDTH]) {
+        all_the_rest();
+        Floats* place = values_;
+        for (int m = 0; m < ROWS; m += Each::ROWS) {
+            BIGBIRD_UNROLL
+            for (int n = 0; n < WIDTH; ++n) {
+                BIGBIRD_UNROLL
+                for (int also = 0; also < Each::ROWS; ++also)
+                    *place++ = m + also < ROWS ? sums[m + also < ROWS ? m + also : m][n] : Floats{};
+            }
+        }
+        next_ = values_, end_ = place;
+        row_ = first, column_ = first_column_ = column, last_column_ = column + WIDTH * LANES;
+    }
+
+    inline void some_more() {
+        if (next_ == end_) return;
+        Floats values[Each::ROWS];
+        BIGBIRD_UNROLL
+        for (int also = 0; also < Each::ROWS; ++also) values[also] = next_[also];
+        each_(row_, column_, values);
+        next_ += Each::ROWS;
+        column_ += LANES;
+        if (column_ == last_column_) column_ = first_column_, row_ += Each::ROWS;
+    }
+
+    inline void all_the_rest() {
+        while (next_ != end_) some_more();
+    }
+
+private:
+    const Each each_;
+    Floats values_[(MAX_TILE_ROWS + 1) * MAX_WIDTH];
+    Floats *next_ = values_, *end_ = values_;
+    int row_ = 0;
+    int64_t column_ = 0, first_column_ = 0, last_column_ = 0;
 };
 
 template <class Arithmetic, Order ORDER, int ROWS, int WIDTH, class Finish>
 inline void multiply_tile(int first, int64_t depth, const typename Arithmetic::Operand* const* a,
-                          const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column,
-                          const Finish& finish) {
+                          const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column, Finish& finish) {
     Floats sums[ROWS][WIDTH];
     BIGBIRD_UNROLL
     for (int m = 0; m < ROWS; ++m) {
@@ -87,7 +136,7 @@ inline void multiply_tile(int first, int64_t depth, const typename Arithmetic::O
     const typename Arithmetic::Operand* rows[ROWS];
     BIGBIRD_UNROLL
     for (int m = 0; m < ROWS; ++m) rows[m] = ORDER == Order::ROWS ? a[first + m] : nullptr;
-    for (int64_t k = 0; k < depth; ++k) {
+    const auto add_products = [&](int64_t k) {
         decltype(Arithmetic::load_operands(b)) y[WIDTH];
         BIGBIRD_UNROLL
         for (int n = 0; n < WIDTH; ++n) y[n] = Arithmetic::load_operands(b + k * b_stride + n * LANES);
@@ -97,14 +146,20 @@ inline void multiply_tile(int first, int64_t depth, const typename Arithmetic::O
             BIGBIRD_UNROLL
             for (int n = 0; n < WIDTH; ++n) sums[m][n] = Arithmetic::multiply_add(sums[m][n], x, y[n]);
         }
+    };
+    int64_t k = 0;
+    for (; k + 4 <= depth; k += 4) {
+        BIGBIRD_UNROLL
+        for (int also = 0; also < 4; ++also) add_products(k + also);
+        finish.some_more();
     }
+    for (; k < depth; ++k) add_products(k);
     finish(first, column, sums);
 }
 
 template <class Arithmetic, Order ORDER, int ROWS, int WIDTH, class Finish>
 inline int multiply_rows(int first, int num_rows, int64_t depth, const typename Arithmetic::Operand* const* a,
-                         const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column,
-                         const Finish& finish) {
+                         const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column, Finish& finish) {
     for (; num_rows - first >= ROWS; first += ROWS)
         multiply_tile<Arithmetic, ORDER, ROWS, WIDTH>(first, depth, a, b, b_stride, column, finish);
     return first;
@@ -112,7 +167,7 @@ inline int multiply_rows(int first, int num_rows, int64_t depth, const typename 
 
 template <class Arithmetic, Order ORDER, int WIDTH, class Finish>
 void multiply_panel(int num_rows, int64_t depth, const typename Arithmetic::Operand* const* a,
-                    const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column, const Finish& finish) {
+                    const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column, Finish& finish) {
     int done =
         multiply_rows<Arithmetic, ORDER, tile_rows(WIDTH), WIDTH>(0, num_rows, depth, a, b, b_stride, column, finish);
     done = multiply_rows<Arithmetic, ORDER, 2, WIDTH>(done, num_rows, depth, a, b, b_stride, column, finish);
@@ -122,7 +177,7 @@ void multiply_panel(int num_rows, int64_t depth, const typename Arithmetic::Oper
 // num_rows: rows of the result. depth: operands summed over. width: vectors of b, those of one operand b_stride apart.
 template <class Arithmetic, Order ORDER, class Finish>
 void multiply(int num_rows, int64_t depth, int width, const typename Arithmetic::Operand* const* a,
-              const typename Arithmetic::Operand* b, int64_t b_stride, const Finish& finish) {
+              const typename Arithmetic::Operand* b, int64_t b_stride, Finish&& finish) {
     for (int done = 0; done < width; done += MAX_WIDTH) {
         const int64_t column = static_cast<int64_t>(done) * LANES;
         switch (std::min(width - done, MAX_WIDTH)) {
@@ -142,6 +197,7 @@ void multiply(int num_rows, int64_t depth, int width, const typename Arithmetic:
 #endif
         }
     }
+    finish.all_the_rest();
 }
 
 }  // namespace
