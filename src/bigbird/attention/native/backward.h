@@ -219,10 +219,11 @@ private:
         float* gradient = spare_ + padded(head_dim_);
         copy_row(row_of<const Element>(problem_.out, batch_, head_, query), head_dim_, out);
         copy_row(row_of<const Element>(problem_.grad_out, batch_, head_, query), head_dim_, gradient);
-        float sums[LANES] = {};
-        for (int64_t d = 0; d < head_dim_; ++d) sums[d % LANES] += out[d] * gradient[d];
+        Floats sums{};
+        for (int64_t d = head_dim_; d < padded(head_dim_); ++d) out[d] = gradient[d] = 0.0f;
+        for (int64_t d = 0; d < head_dim_; d += LANES) sums += load<Floats>(out + d) * load<Floats>(gradient + d);
         float total = 0;
-        for (const float sum : sums) total += sum;
+        for (int lane = 0; lane < LANES; ++lane) total += sums[lane];
         return total;
     }
 

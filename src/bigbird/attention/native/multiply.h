@@ -49,6 +49,7 @@ constexpr int MAX_WIDTH = 2;
 constexpr int tile_rows(int) { return 4; }
 #endif
 constexpr int MAX_TILE_ROWS = 8;
+constexpr bool HAS_SPARE_REGISTERS = LANES == 16;  // beside those of a tile: 32 registers, not 16
 
 template <class Operand>
 inline Operand operand_at(const Operand* place) {
@@ -77,32 +78,49 @@ struct Keep {
     inline void all_the_rest() const {}
 };
 
-// This one lays it aside and hands it to each(row, column, values) bit by bit, Each::ROWS rows of one vector at a time,
-// between the products of the next tile: so that arithmetic units which products leave idle have work. Where the last
-// group lacks a row, its values are 0.
+// This one hands it to each(row, column, values), Each::ROWS rows of one vector at a time; where the last group lacks a
+// row, its values are 0. With registers to spare it lays the tile aside and does so bit by bit between the products of
+// the next one, so that units which products leave idle have work.
 template <class Each>
 class Alongside {
 public:
     explicit Alongside(const Each& each) : each_(each) {}
 
     template <int ROWS, int WIDTH>
-    inline void operator()(int first, int64_t column, const Floats (&sums)[ROWS][WIDTH]) {
-        all_the_rest();
-        Floats* place = values_;
+    BIGBIRD_INLINE void operator()(int first, int64_t column, const Floats (&sums)[ROWS][WIDTH]) {
+        Floats* const start = next_ < values_[1] ? values_[1] : values_[0];  // what is left of the last tile stays
+        Floats* place = start;
+        BIGBIRD_UNROLL
         for (int m = 0; m < ROWS; m += Each::ROWS) {
             BIGBIRD_UNROLL
             for (int n = 0; n < WIDTH; ++n) {
-                BIGBIRD_UNROLL
-                for (int also = 0; also < Each::ROWS; ++also)
-                    *place++ = m + also < ROWS ? sums[m + also < ROWS ? m + also : m][n] : Floats{};
+                if constexpr (HAS_SPARE_REGISTERS) {
+                    BIGBIRD_UNROLL
+                    for (int also = 0; also < Each::ROWS; ++also)
+                        *place++ = m + also < ROWS ? sums[m + also < ROWS ? m + also : m][n] : Floats{};
+                } else {
+                    static_assert(Each::ROWS == 1);
+                    const Floats values[1] = {sums[m][n]};
+                    each_(first + m, column + n * LANES, values);
+                }
             }
         }
-        next_ = values_, end_ = place;
+        if constexpr (!HAS_SPARE_REGISTERS) return;
+        all_the_rest();
+        next_ = start, end_ = place;
         row_ = first, column_ = first_column_ = column, last_column_ = column + WIDTH * LANES;
     }
 
-    inline void some_more() {
-        if (next_ == end_) return;
+    BIGBIRD_INLINE void some_more() {
+        if (next_ != end_) next();
+    }
+
+    void all_the_rest() {
+        while (next_ != end_) next();
+    }
+
+private:
+    BIGBIRD_INLINE void next() {
         Floats values[Each::ROWS];
         BIGBIRD_UNROLL
         for (int also = 0; also < Each::ROWS; ++also) values[also] = next_[also];
@@ -112,14 +130,9 @@ public:
         if (column_ == last_column_) column_ = first_column_, row_ += Each::ROWS;
     }
 
-    inline void all_the_rest() {
-        while (next_ != end_) some_more();
-    }
-
-private:
     const Each each_;
-    Floats values_[(MAX_TILE_ROWS + 1) * MAX_WIDTH];
-    Floats *next_ = values_, *end_ = values_;
+    Floats values_[2][MAX_TILE_ROWS * MAX_WIDTH];
+    Floats *next_ = values_[0], *end_ = values_[0];
     int row_ = 0;
     int64_t column_ = 0, first_column_ = 0, last_column_ = 0;
 };
@@ -148,7 +161,7 @@ inline void multiply_tile(int first, int64_t depth, const typename Arithmetic::O
         }
     };
     int64_t k = 0;
-    for (; k + 4 <= depth; k += 4) {
+    for (; HAS_SPARE_REGISTERS && k + 4 <= depth; k += 4) {
         BIGBIRD_UNROLL
         for (int also = 0; also < 4; ++also) add_products(k + also);
         finish.some_more();

@@ -133,7 +133,9 @@ inline void write_row(const float* values, int64_t count, float factor, float* o
     for (int64_t d = 0; d < count; ++d) out[d] = values[d] * factor;
 }
 inline void write_row(const float* values, int64_t count, float factor, uint16_t* out) {
-    for (int64_t d = 0; d < count; ++d) out[d] = to_bfloat16(values[d] * factor);
+    int64_t d = 0;
+    for (; d + LANES <= count; d += LANES) store(out + d, to_bfloat16(load<Floats>(values + d) * all(factor)));
+    for (; d < count; ++d) out[d] = to_bfloat16(values[d] * factor);
 }
 
 template <class Element>

@@ -24,6 +24,9 @@
 #define BIGBIRD_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+// For what stands inside a loop over products: a call there would send all sums to memory and back.
+#define BIGBIRD_INLINE inline __attribute__((always_inline))
+
 namespace {
 
 constexpr int LANES = BIGBIRD_LANES;
@@ -65,7 +68,7 @@ enum class Exactness { FLOAT32, BFLOAT16 };
 // or 1.1e-4 for what will be rounded to bfloat16 (2e-3) anyway.
 // Polynomials: minimax on [-1/2, 1/2] of degree 5 and 3, the constant kept at 1 so that 2^0 is 1.
 template <Exactness EXACTNESS = Exactness::FLOAT32>
-inline Floats exp2(Floats x) {
+BIGBIRD_INLINE Floats exp2(Floats x) {
 #if defined(__AVX512F__)  // -inf - -inf is NaN, but what scalef makes of it for -inf is 0
     const Floats whole = reinterpret<Floats>(_mm512_roundscale_ps(reinterpret<__m512>(x), 0));
     const Floats rest = x - whole;

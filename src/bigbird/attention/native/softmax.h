@@ -15,7 +15,7 @@ struct Scale {
     const float* log_counts;  // of each key
     const float* tops;        // of each lane: the score that weights are relative to
 
-    inline Floats exponent(Floats score, int key, Floats top) const {
+    BIGBIRD_INLINE Floats exponent(Floats score, int key, Floats top) const {
         return (score - top) * all(factor) + all(log_counts[key]);
     }
 
@@ -62,7 +62,7 @@ struct FloatWeigh {
     float *weights, *sums;
     int64_t stride;
 
-    inline void operator()(int key, int64_t lane, const Floats (&score)[1]) const {
+    BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&score)[1]) const {
         const Floats weight = exp2(scale.exponent(score[0], key, load<Floats>(scale.tops + lane)));
         store(sums + lane, load<Floats>(sums + lane) + weight);
         store(weights + key * stride + lane, weight);
@@ -77,12 +77,12 @@ struct PairWeigh {
     float* sums;
     int64_t stride;
 
-    inline void operator()(int key, int64_t lane, const Floats (&scores)[2]) const {
+    BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&scores)[2]) const {
         const Floats top = load<Floats>(scale.tops + lane);
         const Floats even = exp2<Exactness::BFLOAT16>(scale.exponent(scores[0], key, top));
         const Floats odd = exp2<Exactness::BFLOAT16>(scale.exponent(scores[1], key + 1, top));
         store(sums + lane, load<Floats>(sums + lane) + (even + odd));
-        store(weights + key / 2 * stride + lane, paired(rounded(even, odd)));
+        store(weights + static_cast<unsigned>(key) / 2 * stride + lane, paired(rounded(even, odd)));
     }
 };
 #endif
@@ -106,7 +106,7 @@ struct FloatWeights {
     int64_t stride;
     float* weights;
 
-    inline void operator()(int key, int64_t lane, const Floats (&score)[1]) const {
+    BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&score)[1]) const {
         const Floats weight = exp2(scale.exponent(score[0], key, load<Floats>(scale.tops + lane)));
         store(weights + key * stride + lane, weight * load<Floats>(inverse_sums + lane));
     }
@@ -119,7 +119,7 @@ struct FloatGradients {
     int64_t stride;
     float* gradients;
 
-    inline void operator()(int key, int64_t lane, const Floats (&product)[1]) const {
+    BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&product)[1]) const {
         const int64_t place = key * stride + lane;
         store(gradients + place, load<Floats>(weights + place) * (product[0] - load<Floats>(deltas + lane)));
     }
@@ -139,7 +139,7 @@ struct PairWeights {
     float* weights;
     uint16_t* rounded_rows;
 
-    inline void operator()(int key, int64_t lane, const Floats (&scores)[2]) const {
+    BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&scores)[2]) const {
         const Floats top = load<Floats>(scale.tops + lane), inverse = load<Floats>(inverse_sums + lane);
         const Floats even = exp2<Exactness::BFLOAT16>(scale.exponent(scores[0], key, top)) * inverse;
         const Floats odd = exp2<Exactness::BFLOAT16>(scale.exponent(scores[1], key + 1, top)) * inverse;
@@ -158,14 +158,14 @@ struct PairGradients {
     uint16_t* rows;
     uint32_t* pairs;
 
-    inline void operator()(int key, int64_t lane, const Floats (&products)[2]) const {
+    BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&products)[2]) const {
         const int64_t place = key * stride + lane;
         const Floats delta = load<Floats>(deltas + lane);
         const Floats even = load<Floats>(weights + place) * (products[0] - delta);
         const Floats odd = load<Floats>(weights + place + stride) * (products[1] - delta);
         const __m512i both = rounded(even, odd);
         store_rows(rows + place, stride, both);
-        store(pairs + key / 2 * stride + lane, paired(both));
+        store(pairs + static_cast<unsigned>(key) / 2 * stride + lane, paired(both));
     }
 };
 #endif
