@@ -154,6 +154,14 @@ def test_a_given_scale_is_used(backend):
     assert_agree(backend, q, k, v, pattern=pattern, scale=0.05)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("scale", [0.0, -0.3])
+def test_a_scale_may_be_zero_or_negative(backend, scale):
+    pattern = PatternSpec(block_size=16).build(num_blocks=150, num_heads=1)  # with rows of several pieces
+    q, k, v = random_tensors(*[(1, 1, 2400, 8)] * 3)
+    assert_agree(backend, q, k, v, pattern=pattern, scale=scale)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("length", [63, 1000])

@@ -127,34 +127,77 @@ def test_threads_and_repeats_change_no_bit(dtype):
         torch.set_num_threads(before)
 
 
-def test_a_document_gets_the_same_bits_alone_and_packed():
-    lengths = (777, 64, 3000, 5)
-    layout = DocumentLayout(lengths, 64)
-    q, k, v = (x.detach() for x in tensors(layout.total_length))
-    together = block_sparse_attention(
-        q, k, v, pattern=layout.pattern(SPEC, num_heads=2, layer=1), key_mask=layout.is_real()[None], backend="native"
-    )
-    for start, length in zip(layout.starts, lengths, strict=True):
-        here = slice(start, start + length)
-        pattern = SPEC.build(num_blocks=SPEC.blocks_for(length), num_heads=2, layer=1)
-        alone = block_sparse_attention(q[:, :, here], k[:, :, here], v[:, :, here], pattern=pattern, backend="native")
-        assert torch.equal(alone, together[:, :, here])
+@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("graph", ["paper", "checkpoint", "transformers-train", "transformers-eval", "causal"])
+def test_a_document_gets_the_same_bits_alone_in_a_batch_and_packed(graph, dtype, num_threads):
+    """Outputs and gradients. Documents of one and more units, some cut in the middle of a row."""
+    spec = PatternSpec(block_size=32, graph="paper" if graph == "causal" else graph)
+    lengths = (777, 64, 4000, 5, 2100)
+    layout = DocumentLayout(lengths, 32)
+    patterns = [spec.build(num_blocks=count, num_heads=2, layer=1) for count in layout.block_counts]
+    if graph == "causal":
+        patterns = [pattern.block_causal() for pattern in patterns]
+    *qkv, grad = (x.detach() for x in [*tensors(layout.total_length, dtype=dtype), *tensors(layout.total_length)[:1]])
+    real = layout.is_real()[None]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(num_threads)
+        together = attend_and_differentiate(qkv, grad.to(dtype) * real[:, None, :, None], pack_patterns(patterns), real)
+        for start, length, pattern in zip(layout.starts, lengths, patterns, strict=True):
+            here = slice(start, start + length)
+            for batch in (1, 3):
+                inputs = [x[:, :, here].expand(batch, -1, -1, -1) for x in (*qkv, grad.to(dtype))]
+                alone = attend_and_differentiate(inputs[:3], inputs[3], pattern, None)
+                for one, other in zip(alone, together, strict=True):
+                    assert torch.equal(one, other[:, :, here].expand_as(one))
+    finally:
+        torch.set_num_threads(before)
 
 
-def test_a_call_after_a_fork_neither_hangs_nor_crashes():
-    program = """
-import os, sys, torch
+def attend_and_differentiate(qkv, grad, pattern, mask):
+    qkv = [x.clone().requires_grad_() for x in qkv]
+    out = block_sparse_attention(*qkv, pattern=pattern, key_mask=mask, backend="native")
+    return out, *torch.autograd.grad(out, qkv, grad)
+
+
+FORK = """
+import os, resource, signal, sys, torch
 from bigbird import PatternSpec, block_sparse_attention
 pattern = PatternSpec().build(num_blocks=20, num_heads=2)
 q = torch.randn(1, 2, 1280, 64)
-first = block_sparse_attention(q, q, q, pattern=pattern, backend="native").numpy()
+
+def attend():
+    return block_sparse_attention(q, q, q, pattern=pattern, backend="native").numpy()
+
+{before}
 child = os.fork()
 if child == 0:
-    again = block_sparse_attention(q, q, q, pattern=pattern, backend="native").numpy()
-    os._exit(0 if (first == again).all() else 3)
+    signal.alarm(50)  # one that hangs must not stay behind
+    {inside}
+    os._exit(0 if attend().any() else 3)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, env={**os.environ, "OMP_NUM_THREADS": "2"})
+
+
+# With the stacks of 1 GiB that the test asks for, what this leaves holds no further thread.
+NO_MORE_THREADS = """
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "inside"),
+    [("first = attend()", "assert (attend() == first).all()"), ("torch.randn(10**6).exp()", ""), ("", NO_MORE_THREADS)],
+    ids=["the library used before", "only OpenMP used before", "no more threads"],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="a matter of Linux's threads")
+def test_a_call_after_a_fork_neither_hangs_nor_crashes(before, inside):
+    program = FORK.format(before=before, inside=inside)
+    shell = 'ulimit -s 1048576 && exec "$0" -c "$1"'
+    command = ["sh", "-c", shell, sys.executable, program]
+    subprocess.run(command, check=True, timeout=60, env={**os.environ, "OMP_NUM_THREADS": "2"})
 
 
 def test_the_operator_keeps_pytorch_s_rules():
@@ -286,6 +329,25 @@ def test_scores_that_grow_along_the_keys_are_weighed_right(use_build, build, dty
         assert (value.double() - true).abs().max() <= budget
 
 
+@pytest.mark.parametrize("build", builds_that_run_here())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("logit", [1e9, 1e12, 1e20, 1e30])
+def test_scores_of_any_size_are_weighed_right(use_build, build, dtype, logit):
+    """Each key stands there twice, so that the two largest scores are equal and weigh a half, whatever their size."""
+    use_build(build)
+    pattern = PatternSpec(block_size=8).build(num_blocks=20, num_heads=2)
+    q, k, v = (x.detach() for x in tensors(160, head_dim=16, dtype=dtype))
+    size = logit**0.5 / 4  # q . k times the scale of 4 is then about `logit`
+    q, k = q * size, (k * size)[:, :, :80].repeat_interleave(2, 2)
+    q, k, v = (x.requires_grad_() for x in (q, k, v))
+    exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
+    right = outputs_and_gradients(*exact, backend="reference", pattern=pattern, scale=4.0)
+    ours = outputs_and_gradients(q, k, v, pattern=pattern, scale=4.0)
+    largest = [1, 4 * k.abs().max(), 4 * q.abs().max(), 1]  # of what each result sums up
+    for true, value, most in zip(right, ours, largest, strict=True):
+        assert (value.double() - true).abs().max() <= 32 * torch.finfo(dtype).eps * (most + true.abs().max())
+
+
 def test_a_second_derivative_is_refused_not_zero():
     pattern = SPEC.build(num_blocks=2, num_heads=2)
     q, k, v = tensors(100)
@@ -301,6 +363,11 @@ def test_a_second_derivative_is_refused_not_zero():
         (lambda p: {"key_blocks": p.key_blocks - 3}, r"key_blocks must be from 0 to 1, got -3 to -2"),
         (lambda p: {"key_blocks": p.key_blocks + 9}, r"key_blocks must be from 0 to 1, got 9 to 10"),
         (lambda p: {"key_counts": p.key_counts.int()}, r"row_starts, key_blocks and key_counts must be int64"),
+        (lambda p: {"key_counts": p.key_counts[1:]}, r"a count for each key block, got 3 for 4"),
+        (lambda p: {"key_counts": p.key_counts - 1}, r"key_counts must be at least 1, got 0"),
+        (lambda p: {"row_starts": p.row_starts[1:]}, r"row_starts must hold 3 numbers, or 5 where heads differ, got 2"),
+        (lambda p: {"row_starts": p.row_starts + 1}, r"ascend from 0 to 4, .*; got numbers from 1 to 5"),
+        (lambda p: {"row_starts": p.row_starts[[0, 2, 1]]}, r"ascend from 0 to 4, .*; got numbers from 0 to 4"),
     ],
 )
 def test_a_pattern_made_by_hand_is_checked(change, message):
@@ -308,3 +375,29 @@ def test_a_pattern_made_by_hand_is_checked(change, message):
     pattern = dataclasses.replace(pattern, **change(pattern))
     with pytest.raises(ShapeError, match=message):
         block_sparse_attention(*tensors(100), pattern=pattern, backend="native")
+
+
+def test_a_pattern_s_lists_are_looked_through_once_and_again_when_they_change(monkeypatch):
+    looks = []
+    aminmax = torch.Tensor.aminmax
+    monkeypatch.setattr(torch.Tensor, "aminmax", lambda x: looks.append(x) or aminmax(x))
+    pattern = SPEC.build(num_blocks=2, num_heads=2)
+    pattern = dataclasses.replace(pattern, key_blocks=pattern.key_blocks.clone())
+    q, k, v = tensors(100)
+    for _ in range(2):
+        block_sparse_attention(q, k, v, pattern=pattern, backend="native").sum().backward()
+    assert len(looks) <= 3
+    pattern.key_blocks[0] = 2
+    with pytest.raises(ShapeError, match=r"key_blocks must be from 0 to 1, got 0 to 2"):
+        block_sparse_attention(q, k, v, pattern=pattern, backend="native")
+
+
+def test_lists_made_in_inference_mode_are_checked_at_every_call():
+    q, k, v = (x.detach() for x in tensors(100))
+    with torch.inference_mode():
+        counts = torch.ones(2, 2, 2, dtype=torch.int64)
+        pattern = BlockPattern.from_counts(counts, block_size=64)
+        block_sparse_attention(q, k, v, pattern=pattern, backend="native")
+        pattern.key_blocks[0] = 2
+        with pytest.raises(ShapeError, match=r"key_blocks must be from 0 to 1, got 0 to 2"):
+            block_sparse_attention(q, k, v, pattern=pattern, backend="native")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from bigbird.attention import operators
 from bigbird.attention.pattern import BlockPattern, opaque
@@ -165,16 +166,52 @@ operators.register(
 )
 
 
-def _check_lists(lists: _Lists, num_key_blocks: int) -> None:
+class _Facts(NamedTuple):
+    """What a check needs to know of a list; `version` counts the changes PyTorch made to it in place."""
+
+    version: int
+    smallest: int
+    largest: int
+    is_ascending: bool
+
+
+_known_facts = WeakTensorKeyDictionary()  # a pattern serves many calls; its lists are looked through once
+
+
+def _facts(x: Tensor) -> _Facts:
+    version = -1 if x.is_inference() else x._version  # noqa: SLF001  (an inference tensor does not count)
+    known: _Facts | None = _known_facts.get(x)
+    if known is None or known.version != version or version < 0:
+        smallest, largest = (int(bound) for bound in x.aminmax()) if len(x) else (0, 0)
+        known = _Facts(version, smallest, largest, bool((x.diff() >= 0).all()))
+        _known_facts[x] = known
+    return known
+
+
+def _check_lists(lists: _Lists, heads: int, num_query_blocks: int, num_key_blocks: int) -> None:
     """The library trusts addresses and numbers; a pattern may have been made by hand."""
-    blocks = lists.key_blocks
-    if {x.dtype for x in (lists.row_starts, blocks, lists.key_counts)} != {torch.int64}:
+    starts, blocks, counts = lists[:3]
+    if {x.dtype for x in (starts, blocks, counts)} != {torch.int64}:
         raise ShapeError("a pattern's row_starts, key_blocks and key_counts must be int64")
-    if len(blocks) and not 0 <= int(blocks.min()) <= int(blocks.max()) < num_key_blocks:
+    if len(counts) != len(blocks):
+        raise ShapeError(f"a pattern needs a count for each key block, got {len(counts)} for {len(blocks)}")
+    if len(starts) not in (num_query_blocks + 1, heads * num_query_blocks + 1):
         raise ShapeError(
-            f"a pattern's key_blocks must be from 0 to {num_key_blocks - 1}, got {int(blocks.min())} to "
-            f"{int(blocks.max())}"
+            f"a pattern's row_starts must hold {num_query_blocks + 1} numbers, or {heads * num_query_blocks + 1} where "
+            f"heads differ, got {len(starts)}"
         )
+    rows, seen = _facts(starts), _facts(blocks)
+    if not rows.is_ascending or rows.smallest != 0 or rows.largest != len(blocks):
+        raise ShapeError(
+            f"a pattern's row_starts must ascend from 0 to {len(blocks)}, the number of key_blocks; got "
+            f"numbers from {rows.smallest} to {rows.largest}"
+        )
+    if len(blocks) and not 0 <= seen.smallest <= seen.largest < num_key_blocks:
+        raise ShapeError(
+            f"a pattern's key_blocks must be from 0 to {num_key_blocks - 1}, got {seen.smallest} to {seen.largest}"
+        )
+    if len(counts) and _facts(counts).smallest < 1:
+        raise ShapeError(f"a pattern's key_counts must be at least 1, got {_facts(counts).smallest}")
 
 
 def _call(function: str, views: dict[str, Tensor], softmax: Tensor, lists: _Lists) -> None:
@@ -186,7 +223,8 @@ def _call(function: str, views: dict[str, Tensor], softmax: Tensor, lists: _List
     starts, blocks, counts = (x.contiguous() for x in (lists.row_starts, lists.key_blocks, lists.key_counts))
     mask = None if lists.key_mask is None else lists.key_mask.contiguous()
     q, k = views["q"], views["k"]
-    _check_lists(lists, -(-k.shape[2] // lists.block_size))
+    num_query_blocks = -(-q.shape[2] // lists.block_size)
+    _check_lists(lists, q.shape[1], num_query_blocks, -(-k.shape[2] // lists.block_size))
     problem = _Problem(
         element=_ELEMENTS[q.dtype],
         num_threads=torch.get_num_threads(),
@@ -196,7 +234,7 @@ def _call(function: str, views: dict[str, Tensor], softmax: Tensor, lists: _List
         key_length=k.shape[2],
         head_dim=q.shape[3],
         block_size=lists.block_size,
-        num_lists=(len(starts) - 1) // -(-q.shape[2] // lists.block_size),
+        num_lists=(len(starts) - 1) // num_query_blocks,
         row_starts=starts.data_ptr(),
         key_blocks=blocks.data_ptr(),
         key_counts=counts.data_ptr(),

@@ -2,9 +2,11 @@
 //
 // The entries of the pattern's lists are cut into units of equal work. A unit adds its gradients of keys and values in
 // memory of its own, one slot for each key block it meets; then each key block's slots are added in the order of the
-// units. So nothing depends on which thread comes first, and there are no atomics.
+// units. So nothing depends on which thread comes first, and there are no atomics. Where a document is cut depends on
+// its own lists alone, so nothing depends on what is packed around it either.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <utility>
@@ -15,9 +17,11 @@
 
 namespace {
 
-constexpr int64_t WANTED_UNITS = 32;              // over all batches and heads: enough to keep many cores busy
+constexpr int64_t WANTED_UNITS = 32;              // of a document, over all heads: enough to keep many cores busy
 constexpr int64_t MIN_UNIT_PAIRS = 64 * 64 * 64;  // query-key pairs; less is not worth a slot's memory
-constexpr int64_t SCRATCH_FLOATS = 16 << 20;      // slots held at once, unless a single head needs more
+constexpr int64_t CACHED_FLOATS = 4 << 20;    // slots better held at once: they are read again while still in cache,
+constexpr int64_t UNITS_PER_THREAD = 4;       // unless that gives the threads too little to share,
+constexpr int64_t SCRATCH_FLOATS = 16 << 20;  // and never more than this, unless a single head needs it
 
 // Entries [first, last) of a list set's compressed rows. slots: the key blocks it meets, in the order it meets them.
 struct Unit {
@@ -40,21 +44,72 @@ struct BackwardPlan {
     int64_t num_slots = 0, num_parts = 0;
 };
 
+// Entries [first, last) of a list set's compressed rows.
+struct Entries {
+    int64_t first, last;
+};
+
+// The list set's entries, apart wherever rows further down see none of the key blocks seen above, or any before them:
+//     a a . .
+//     a a . .
+//     . . b .
+//     . . . c
+// A packed document makes the same of these parts whatever stands around it.
+inline std::vector<Entries> independent_parts(const Problem& problem, int64_t first_row) {
+    const int64_t query_blocks = problem.query_blocks();
+    const int64_t* starts = problem.row_starts + first_row;
+    const auto lowest_and_highest = [&](int64_t row) {
+        return std::minmax_element(problem.key_blocks + starts[row], problem.key_blocks + starts[row + 1]);
+    };
+    std::vector<int64_t> lowest_from(static_cast<size_t>(query_blocks + 1), problem.num_key_blocks());
+    for (int64_t row = query_blocks - 1; row >= 0; --row) {
+        const int64_t below = lowest_from[static_cast<size_t>(row + 1)];
+        const bool is_empty = starts[row] == starts[row + 1];
+        lowest_from[static_cast<size_t>(row)] = is_empty ? below : std::min(*lowest_and_highest(row).first, below);
+    }
+    std::vector<Entries> parts;
+    int64_t highest = -1, first = starts[0];
+    for (int64_t row = 0; row < query_blocks; ++row) {
+        if (starts[row] == starts[row + 1]) continue;
+        highest = std::max(highest, *lowest_and_highest(row).second);
+        if (highest >= lowest_from[static_cast<size_t>(row + 1)]) continue;
+        parts.push_back({first, starts[row + 1]});
+        first = starts[row + 1];
+    }
+    return parts;
+}
+
+// What each unit holds: a share of a long part, or short parts together.
+inline std::vector<Entries> cut(const Problem& problem, int64_t first_row) {
+    const int64_t most = (WANTED_UNITS + problem.heads - 1) / problem.heads;
+    const int64_t least = std::max<int64_t>(1, MIN_UNIT_PAIRS / (problem.block_size * problem.block_size));
+    std::vector<Entries> units;
+    bool may_grow = false;
+    for (const Entries& part : independent_parts(problem, first_row)) {
+        const int64_t count = part.last - part.first, shares = std::clamp<int64_t>(count / least, 1, most);
+        if (may_grow && part.last - units.back().first <= least) {
+            units.back().last = part.last;
+            continue;
+        }
+        const int64_t size = (count + shares - 1) / shares;
+        for (int64_t first = part.first; first < part.last; first += size)
+            units.push_back({first, std::min(first + size, part.last)});
+        may_grow = shares == 1;
+    }
+    return units;
+}
+
 inline BackwardPlan plan_backward(const Problem& problem, int64_t list) {
     BackwardPlan plan;
     const int64_t query_blocks = problem.query_blocks(), first_row = list * query_blocks;
-    const int64_t begin = problem.row_starts[first_row], end = problem.row_starts[first_row + query_blocks];
-    const int64_t wanted = (WANTED_UNITS + problem.batch * problem.heads - 1) / (problem.batch * problem.heads);
-    const int64_t least = std::max<int64_t>(1, MIN_UNIT_PAIRS / (problem.block_size * problem.block_size));
-    const int64_t size = std::max(least, (end - begin + wanted - 1) / std::max<int64_t>(1, wanted));
     plan.slots_of_block.resize(static_cast<size_t>(problem.num_key_blocks()));
     plan.parts_of_row.resize(static_cast<size_t>(query_blocks));
     std::vector<int64_t> slot_of_block(static_cast<size_t>(problem.num_key_blocks()), -1);
     int64_t row = 0;
-    for (int64_t first = begin; first < end; first += size) {
-        Unit unit{first, std::min(first + size, end), 0, 0, {}, {}, plan.num_slots, plan.num_parts};
+    for (const Entries& entries : cut(problem, first_row)) {
+        Unit unit{entries.first, entries.last, 0, 0, {}, {}, plan.num_slots, plan.num_parts};
         const int64_t number = static_cast<int64_t>(plan.units.size());
-        while (problem.row_starts[first_row + row + 1] <= first) ++row;
+        while (problem.row_starts[first_row + row + 1] <= unit.first) ++row;
         unit.first_row = row;
         int64_t after = row;
         while (after < query_blocks && problem.row_starts[first_row + after] < unit.last) ++after;
@@ -152,8 +207,8 @@ private:
             problem_.softmax + 2 * ((batch_ * problem_.heads + head_) * problem_.query_length + queries.first);
         for (int lane = 0; lane < queries.lanes(); ++lane) {
             const bool is_query = lane < queries.size;
-            tops_[lane] = is_query ? kept[2 * lane] : INFINITY;  // a lane without a query weighs nothing
-            inverse_sums_[lane] = is_query ? kept[2 * lane + 1] : 0.0f;
+            tops_[lane] = is_query ? kept[2 * lane] : 0.0f;
+            inverse_sums_[lane] = is_query ? kept[2 * lane + 1] : 0.0f;  // a lane without a query weighs nothing
             deltas_[lane] = is_query ? delta(queries.first + lane) : 0.0f;
         }
         std::fill(query_gradients_, query_gradients_ + head_dim_ * queries.lanes(), 0.0f);
@@ -164,10 +219,11 @@ private:
         float* gradient = spare_ + padded(head_dim_);
         copy_row(row_of<const Element>(problem_.out, batch_, head_, query), head_dim_, out);
         copy_row(row_of<const Element>(problem_.grad_out, batch_, head_, query), head_dim_, gradient);
-        float sums[LANES] = {};
-        for (int64_t d = 0; d < head_dim_; ++d) sums[d % LANES] += out[d] * gradient[d];
+        Floats sums{};
+        for (int64_t d = head_dim_; d < padded(head_dim_); ++d) out[d] = gradient[d] = 0.0f;
+        for (int64_t d = 0; d < head_dim_; d += LANES) sums += load<Floats>(out + d) * load<Floats>(gradient + d);
         float total = 0;
-        for (const float sum : sums) total += sum;
+        for (int lane = 0; lane < LANES; ++lane) total += sums[lane];
         return total;
     }
 
@@ -201,10 +257,12 @@ private:
                 value_gradients[key] = key_gradients[key] + layout_.part_floats;
             }
             const Scale scale{problem_.scale * LOG2_E, keys.log_counts, tops_};
+            const auto weigh = weights_of<Kind>(scale, inverse_sums_, lanes, weights_, rounded_weights_);
             multiply<Arithmetic, Order::ROWS>(keys.size, features, queries.width, k.features, queries_across_, lanes,
-                                              FloatWeights{scale, inverse_sums_, lanes, weights_, rounded_weights_});
+                                              Alongside<decltype(weigh)>(weigh));
+            const auto differentiate = gradients_of<Kind>(weights_, deltas_, lanes, gradients_, rounded_gradients_);
             multiply<Arithmetic, Order::ROWS>(keys.size, features, queries.width, v.features, gradients_across_, lanes,
-                                              score_gradients(lanes));
+                                              Alongside<decltype(differentiate)>(differentiate));
             multiply<Arithmetic, Order::ROWS>(keys.size, queries_depth, feature_width, weight_rows, gradients_along_,
                                               layout_.row_floats, Keep{value_gradients, true});
             multiply<Arithmetic, Order::ROWS>(keys.size, queries_depth, feature_width, gradient_rows, queries_along_,
@@ -213,10 +271,6 @@ private:
                                                  queries.width, k.members, gradient_members(), lanes,
                                                  Keep{query_rows.data(), true});
         }
-    }
-
-    auto score_gradients(int lanes) const {
-        return gradients_of<Kind>(weights_, deltas_, lanes, gradients_, rounded_gradients_);
     }
 
     // Gradients of scores as operands over the keys.
@@ -327,7 +381,9 @@ void backward(const Problem& problem) {
     for (const BackwardPlan& plan : plans)
         most_floats = std::max(most_floats, layout.floats(plan)), most_units = std::max(most_units, plan.units.size());
     const int64_t num_heads = problem.batch * problem.heads;
-    const int64_t at_once = std::clamp<int64_t>(SCRATCH_FLOATS / most_floats, 1, num_heads);
+    const int64_t wanted = std::max(CACHED_FLOATS / most_floats,
+                                    UNITS_PER_THREAD * problem.num_threads / static_cast<int64_t>(most_units));
+    const int64_t at_once = std::clamp<int64_t>(std::min(wanted, SCRATCH_FLOATS / most_floats), 1, num_heads);
     static thread_local Buffer scratch;
     float* memory = scratch.floats(at_once * most_floats);
     const int64_t query_blocks = problem.query_blocks(), key_blocks = problem.num_key_blocks();

@@ -37,7 +37,7 @@ public:
         sum_ = memory, memory += MAX_QUERIES;
         more_ = memory, memory += MAX_QUERIES;
         scores_ = memory, memory += MAX_KEYS * MAX_QUERIES;
-        pairs_ = reinterpret_cast<uint32_t*>(memory), memory += MAX_KEYS * MAX_QUERIES;
+        weights_ = memory, memory += MAX_KEYS * MAX_QUERIES;
         key_scratch_ = memory, memory += key_rows;
         value_scratch_ = memory;
     }
@@ -46,7 +46,7 @@ public:
     void attend(const ForwardItem& item, const QueryStep& queries) {
         const int lanes = queries.lanes();
         pack_across<Kind>(problem_, problem_.q, item.batch, item.head, queries, queries_, spare_);
-        std::fill(top_, top_ + lanes, NOTHING_YET);
+        std::fill(top_, top_ + lanes, scale().nothing_yet());
         std::fill(sum_, sum_ + lanes, 0.0f);
         std::fill(outputs_, outputs_ + head_dim_ * lanes, 0.0f);
         float* score_rows[MAX_KEYS];
@@ -65,18 +65,18 @@ public:
             if (is_first) {
                 const int num_keys = std::min(keys.size, FIRST_KEYS);
                 score(num_keys);
-                raise_tops(num_keys, queries.width, keys.log_counts, true);
+                raise_tops(num_keys, queries.width, true);
             }
-            const Operand* weights = weigh_in_registers(k, keys, queries.width);
+            weigh_in_registers(k, keys, queries.width);
             if (has_outgrown(lanes)) {
                 score(keys.size);
-                raise_tops(keys.size, queries.width, keys.log_counts, false);
-                weights = weigh_in_memory(keys.size, queries.width, keys.log_counts);
+                raise_tops(keys.size, queries.width, false);
+                weigh_in_memory(keys, lanes);
             }
             for (int lane = 0; lane < lanes; ++lane) sum_[lane] += more_[lane];
             multiply<Arithmetic, Order::COLUMNS>(static_cast<int>(head_dim_), (keys.size + PER - 1) / PER,
-                                                 queries.width, v.members, weights, lanes,
-                                                 Keep{output_rows.data(), true});
+                                                 queries.width, v.members, reinterpret_cast<const Operand*>(weights_),
+                                                 lanes, Keep{output_rows.data(), true});
         }
     }
 
@@ -91,20 +91,20 @@ public:
     void merge(const QueryStep& queries, const float* pieces, int64_t num_pieces) {
         const int lanes = queries.lanes();
         const int64_t stride = piece_floats(problem_);
-        std::fill(top_, top_ + lanes, NOTHING_YET);
+        std::fill(top_, top_ + lanes, scale().nothing_yet());
         std::fill(sum_, sum_ + lanes, 0.0f);
         std::fill(outputs_, outputs_ + head_dim_ * lanes, 0.0f);
         for (int64_t number = 0; number < num_pieces; ++number) {
             const float* tops = pieces + number * stride + head_dim_ * MAX_QUERIES;
             for (int lane = 0; lane < lanes; lane += LANES)
-                store(top_ + lane, larger(load<Floats>(tops + lane), load<Floats>(top_ + lane)));
+                store(top_ + lane, scale().better(load<Floats>(tops + lane), load<Floats>(top_ + lane)));
         }
         for (int64_t number = 0; number < num_pieces; ++number) {
             const float* piece = pieces + number * stride;
             for (int lane = 0; lane < lanes; lane += LANES) {
                 const Floats top = load<Floats>(piece + head_dim_ * MAX_QUERIES + lane);
                 const Floats sum = load<Floats>(piece + (head_dim_ + 1) * MAX_QUERIES + lane);
-                const Floats factor = exp2(top - load<Floats>(top_ + lane));
+                const Floats factor = scale().change(top, load<Floats>(top_ + lane));
                 store(sum_ + lane, load<Floats>(sum_ + lane) + sum * factor);
                 for (int64_t d = 0; d < head_dim_; ++d) {
                     float* place = outputs_ + d * lanes + lane;
@@ -142,39 +142,36 @@ public:
                 const float sum = sum_[first + lane];
                 float* kept =
                     problem_.softmax + 2 * ((item.batch * problem_.heads + item.head) * problem_.query_length + place);
-                kept[0] = sum == 0.0f ? INFINITY : top_[first + lane];  // what sees nothing weighs nothing
+                kept[0] = sum == 0.0f ? 0.0f : top_[first + lane];  // finite, so that times 0 it is 0
                 kept[1] = sum == 0.0f ? 0.0f : 1.0f / sum;
             }
         }
     }
 
 private:
-    Scale scale(const float* log_counts) const { return {problem_.scale * LOG2_E, log_counts, top_}; }
+    Scale scale(const float* log_counts = nullptr) const { return {problem_.scale * LOG2_E, log_counts, top_}; }
 
-    // Weights relative to top_; their sums go to more_.
-    const Operand* weigh_in_registers(const Rows<Kind>& k, const KeySteps<Kind>& keys, int width) {
+    // Weights relative to top_, in weights_; their sums go to more_.
+    void weigh_in_registers(const Rows<Kind>& k, const KeySteps<Kind>& keys, int width) {
         const int lanes = width * LANES;
         std::fill(more_, more_ + lanes, 0.0f);
-        const auto writer = weight_writer();
-        const Weigh<decltype(weight_writer())> finish{scale(keys.log_counts), writer, lanes, more_};
-        multiply<Arithmetic, Order::ROWS>(keys.size, head_dim_ / PER, width, k.features, queries_, lanes, finish);
-        return weights();
+        const auto weigh = weigh_of<Kind>(scale(keys.log_counts), weights_, more_, lanes);
+        multiply<Arithmetic, Order::ROWS>(keys.size, head_dim_ / PER, width, k.features, queries_, lanes,
+                                          Alongside<decltype(weigh)>(weigh));
     }
 
-    const Operand* weigh_in_memory(int num_keys, int width, const float* log_counts) {
-        in_panels(width, [&](int lane, auto wide) {
-            weigh<wide>(scores_, width * LANES, lane, num_keys, scale(log_counts), weight_writer(), more_);
-        });
-        return weights();
-    }
-
-    auto weight_writer() const { return weight_writer_of<Kind>(scores_, pairs_); }
-
-    const Operand* weights() const {
-        if constexpr (HAS_PAIRS<Kind>)
-            return pairs_;
-        else
-            return scores_;
+    void weigh_in_memory(const KeySteps<Kind>& keys, int lanes) {
+        std::fill(more_, more_ + lanes, 0.0f);
+        const auto weigh = weigh_of<Kind>(scale(keys.log_counts), weights_, more_, lanes);
+        constexpr int TOGETHER = decltype(weigh)::ROWS;
+        for (int key = 0; key < keys.size; key += TOGETHER)
+            for (int lane = 0; lane < lanes; lane += LANES) {
+                Floats scores[TOGETHER];
+                for (int also = 0; also < TOGETHER; ++also)
+                    scores[also] =
+                        key + also < keys.size ? load<Floats>(scores_ + (key + also) * lanes + lane) : Floats{};
+                weigh(key, lane, scores);
+            }
     }
 
     // The maximum that weights are relative to is that of the first few keys; it is looked for again only when weights
@@ -187,19 +184,17 @@ private:
 
     // top_ of every lane, or of those that have outgrown theirs, becomes the largest of these scores; what was summed
     // so far is scaled. A lane's arithmetic does not depend on its neighbours'.
-    void raise_tops(int num_keys, int width, const float* log_counts, bool is_first) {
+    void raise_tops(int num_keys, int width, bool is_first) {
         const int lanes = width * LANES;
         alignas(64) float found[MAX_QUERIES];
-        in_panels(width, [&](int lane, auto wide) {
-            find_tops<wide>(scores_ + lane, lanes, num_keys, scale(log_counts), found + lane);
-        });
+        find_tops(scores_, lanes, num_keys, scale(), found);
         for (int lane = 0; lane < lanes; lane += LANES) {
             const Floats before = load<Floats>(top_ + lane);
             const Floats raised = load<Floats>(found + lane);
             const Floats top = is_first ? raised : load<Floats>(more_ + lane) < all(OUTGROWN) ? before : raised;
             store(top_ + lane, top);
             if (is_first) continue;
-            const Floats factor = exp2(before - top);
+            const Floats factor = scale().change(before, top);
             store(sum_ + lane, load<Floats>(sum_ + lane) * factor);
             for (int64_t d = 0; d < head_dim_; ++d) {
                 float* place = outputs_ + d * lanes + lane;
@@ -211,8 +206,7 @@ private:
     const Problem& problem_;
     const int64_t head_dim_;
     Operand* queries_;
-    uint32_t* pairs_;
-    float *outputs_, *spare_, *top_, *sum_, *more_, *scores_, *key_scratch_, *value_scratch_;
+    float *outputs_, *spare_, *top_, *sum_, *more_, *scores_, *weights_, *key_scratch_, *value_scratch_;
 };
 
 struct ForwardPlan {

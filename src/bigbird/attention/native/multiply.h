@@ -48,6 +48,8 @@ constexpr int tile_rows(int width) { return width == 2 ? 4 : 8; }
 constexpr int MAX_WIDTH = 2;
 constexpr int tile_rows(int) { return 4; }
 #endif
+constexpr int MAX_TILE_ROWS = 8;
+constexpr bool HAS_SPARE_REGISTERS = LANES == 16;  // beside those of a tile: 32 registers, not 16
 
 template <class Operand>
 inline Operand operand_at(const Operand* place) {
@@ -72,12 +74,72 @@ struct Keep {
             }
         }
     }
+    inline void some_more() const {}
+    inline void all_the_rest() const {}
+};
+
+// This one hands it to each(row, column, values), Each::ROWS rows of one vector at a time; where the last group lacks a
+// row, its values are 0. With registers to spare it lays the tile aside and does so bit by bit between the products of
+// the next one, so that units which products leave idle have work.
+template <class Each>
+class Alongside {
+public:
+    explicit Alongside(const Each& each) : each_(each) {}
+
+    template <int ROWS, int WIDTH>
+    BIGBIRD_INLINE void operator()(int first, int64_t column, const Floats (&sums)[ROWS][WIDTH]) {
+        Floats* const start = next_ < values_[1] ? values_[1] : values_[0];  // what is left of the last tile stays
+        Floats* place = start;
+        BIGBIRD_UNROLL
+        for (int m = 0; m < ROWS; m += Each::ROWS) {
+            BIGBIRD_UNROLL
+            for (int n = 0; n < WIDTH; ++n) {
+                if constexpr (HAS_SPARE_REGISTERS) {
+                    BIGBIRD_UNROLL
+                    for (int also = 0; also < Each::ROWS; ++also)
+                        *place++ = m + also < ROWS ? sums[m + also < ROWS ? m + also : m][n] : Floats{};
+                } else {
+                    static_assert(Each::ROWS == 1);
+                    const Floats values[1] = {sums[m][n]};
+                    each_(first + m, column + n * LANES, values);
+                }
+            }
+        }
+        if constexpr (!HAS_SPARE_REGISTERS) return;
+        all_the_rest();
+        next_ = start, end_ = place;
+        row_ = first, column_ = first_column_ = column, last_column_ = column + WIDTH * LANES;
+    }
+
+    BIGBIRD_INLINE void some_more() {
+        if (next_ != end_) next();
+    }
+
+    void all_the_rest() {
+        while (next_ != end_) next();
+    }
+
+private:
+    BIGBIRD_INLINE void next() {
+        Floats values[Each::ROWS];
+        BIGBIRD_UNROLL
+        for (int also = 0; also < Each::ROWS; ++also) values[also] = next_[also];
+        each_(row_, column_, values);
+        next_ += Each::ROWS;
+        column_ += LANES;
+        if (column_ == last_column_) column_ = first_column_, row_ += Each::ROWS;
+    }
+
+    const Each each_;
+    Floats values_[2][MAX_TILE_ROWS * MAX_WIDTH];
+    Floats *next_ = values_[0], *end_ = values_[0];
+    int row_ = 0;
+    int64_t column_ = 0, first_column_ = 0, last_column_ = 0;
 };
 
 template <class Arithmetic, Order ORDER, int ROWS, int WIDTH, class Finish>
 inline void multiply_tile(int first, int64_t depth, const typename Arithmetic::Operand* const* a,
-                          const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column,
-                          const Finish& finish) {
+                          const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column, Finish& finish) {
     Floats sums[ROWS][WIDTH];
     BIGBIRD_UNROLL
     for (int m = 0; m < ROWS; ++m) {
@@ -87,7 +149,7 @@ inline void multiply_tile(int first, int64_t depth, const typename Arithmetic::O
     const typename Arithmetic::Operand* rows[ROWS];
     BIGBIRD_UNROLL
     for (int m = 0; m < ROWS; ++m) rows[m] = ORDER == Order::ROWS ? a[first + m] : nullptr;
-    for (int64_t k = 0; k < depth; ++k) {
+    const auto add_products = [&](int64_t k) {
         decltype(Arithmetic::load_operands(b)) y[WIDTH];
         BIGBIRD_UNROLL
         for (int n = 0; n < WIDTH; ++n) y[n] = Arithmetic::load_operands(b + k * b_stride + n * LANES);
@@ -97,14 +159,20 @@ inline void multiply_tile(int first, int64_t depth, const typename Arithmetic::O
             BIGBIRD_UNROLL
             for (int n = 0; n < WIDTH; ++n) sums[m][n] = Arithmetic::multiply_add(sums[m][n], x, y[n]);
         }
+    };
+    int64_t k = 0;
+    for (; HAS_SPARE_REGISTERS && k + 4 <= depth; k += 4) {
+        BIGBIRD_UNROLL
+        for (int also = 0; also < 4; ++also) add_products(k + also);
+        finish.some_more();
     }
+    for (; k < depth; ++k) add_products(k);
     finish(first, column, sums);
 }
 
 template <class Arithmetic, Order ORDER, int ROWS, int WIDTH, class Finish>
 inline int multiply_rows(int first, int num_rows, int64_t depth, const typename Arithmetic::Operand* const* a,
-                         const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column,
-                         const Finish& finish) {
+                         const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column, Finish& finish) {
     for (; num_rows - first >= ROWS; first += ROWS)
         multiply_tile<Arithmetic, ORDER, ROWS, WIDTH>(first, depth, a, b, b_stride, column, finish);
     return first;
@@ -112,7 +180,7 @@ inline int multiply_rows(int first, int num_rows, int64_t depth, const typename 
 
 template <class Arithmetic, Order ORDER, int WIDTH, class Finish>
 void multiply_panel(int num_rows, int64_t depth, const typename Arithmetic::Operand* const* a,
-                    const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column, const Finish& finish) {
+                    const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column, Finish& finish) {
     int done =
         multiply_rows<Arithmetic, ORDER, tile_rows(WIDTH), WIDTH>(0, num_rows, depth, a, b, b_stride, column, finish);
     done = multiply_rows<Arithmetic, ORDER, 2, WIDTH>(done, num_rows, depth, a, b, b_stride, column, finish);
@@ -122,7 +190,7 @@ void multiply_panel(int num_rows, int64_t depth, const typename Arithmetic::Oper
 // num_rows: rows of the result. depth: operands summed over. width: vectors of b, those of one operand b_stride apart.
 template <class Arithmetic, Order ORDER, class Finish>
 void multiply(int num_rows, int64_t depth, int width, const typename Arithmetic::Operand* const* a,
-              const typename Arithmetic::Operand* b, int64_t b_stride, const Finish& finish) {
+              const typename Arithmetic::Operand* b, int64_t b_stride, Finish&& finish) {
     for (int done = 0; done < width; done += MAX_WIDTH) {
         const int64_t column = static_cast<int64_t>(done) * LANES;
         switch (std::min(width - done, MAX_WIDTH)) {
@@ -142,6 +210,7 @@ void multiply(int num_rows, int64_t depth, int width, const typename Arithmetic:
 #endif
         }
     }
+    finish.all_the_rest();
 }
 
 }  // namespace

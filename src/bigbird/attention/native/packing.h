@@ -111,7 +111,18 @@ inline void copy_row(const float* row, int64_t count, float* out) {
 inline void copy_row(const uint16_t* row, int64_t count, float* out) { widen(row, count, out); }
 
 inline void interleave(const uint16_t* even, const uint16_t* odd, int64_t count, uint32_t* out) {
-    for (int64_t d = 0; d < count; ++d) out[d] = even[d] | static_cast<uint32_t>(odd[d]) << 16;
+    int64_t d = 0;
+#if defined(__AVX512BF16__)
+    const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37,
+                                         5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+    for (; d + 32 <= count; d += 32) {
+        const __m512i one = _mm512_loadu_si512(even + d), other = _mm512_loadu_si512(odd + d);
+        store(out + d, _mm512_permutex2var_epi16(one, low, other));
+        store(out + d + 16, _mm512_permutex2var_epi16(one, high, other));
+    }
+#endif
+    for (; d < count; ++d) out[d] = even[d] | static_cast<uint32_t>(odd[d]) << 16;
 }
 
 inline void interleave_last(const uint16_t* even, int64_t count, uint32_t* out) {
@@ -122,7 +133,9 @@ inline void write_row(const float* values, int64_t count, float factor, float* o
     for (int64_t d = 0; d < count; ++d) out[d] = values[d] * factor;
 }
 inline void write_row(const float* values, int64_t count, float factor, uint16_t* out) {
-    for (int64_t d = 0; d < count; ++d) out[d] = to_bfloat16(values[d] * factor);
+    int64_t d = 0;
+    for (; d + LANES <= count; d += LANES) store(out + d, to_bfloat16(load<Floats>(values + d) * all(factor)));
+    for (; d < count; ++d) out[d] = to_bfloat16(values[d] * factor);
 }
 
 template <class Element>

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <fstream>
 #include <mutex>
+#include <sstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -44,9 +47,26 @@ using GompParallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
 
 bool is_forked_child = false;  // OpenMP's threads do not survive a fork, and asking for them would hang
 
+// Whether this process was forked and has not executed another program since, as Linux tells it: OpenMP may have run
+// before the fork, and this library was perhaps not even loaded then.
+bool was_forked() {
+    constexpr unsigned long PF_FORKNOEXEC = 0x40;  // include/linux/sched.h
+    std::ifstream file("/proc/self/stat");
+    std::string stat;
+    std::getline(file, stat);
+    const size_t name_end = stat.rfind(')');  // the name may hold anything
+    if (name_end == std::string::npos) return false;
+    std::istringstream fields(stat.substr(name_end + 1));
+    std::string skipped;
+    for (int field = 0; field < 6; ++field) fields >> skipped;
+    unsigned long flags = 0;
+    return fields >> flags && flags & PF_FORKNOEXEC;
+}
+
 GompParallel find_openmp() {
     void* library = dlopen("libgomp.so.1", RTLD_LAZY | RTLD_NOLOAD);
     pthread_atfork(nullptr, nullptr, [] { is_forked_child = true; });
+    is_forked_child = was_forked();
     return library ? reinterpret_cast<GompParallel>(dlsym(library, "GOMP_parallel")) : nullptr;
 }
 
@@ -63,17 +83,23 @@ bool run_on_openmp(Job&, unsigned) { return false; }
 
 #endif
 
+void run_on_own_threads(Job& job, int64_t num_threads) {
+    std::vector<std::thread> others;
+    try {
+        for (int64_t number = 1; number < num_threads; ++number) others.emplace_back(take_items, &job);
+    } catch (const std::exception&) {
+        // The system gives no more threads: those that run share the work.
+    }
+    take_items(&job);
+    for (std::thread& other : others) other.join();
+}
+
 }  // namespace
 
 void parallel_for(int64_t num_items, int64_t grain, int num_threads, const std::function<void(int64_t)>& work) {
     Job job;
     job.num_items = num_items, job.grain = grain, job.work = &work;
     const int64_t useful = std::min<int64_t>(num_threads, (num_items + grain - 1) / grain);
-    if (useful <= 1 || !run_on_openmp(job, static_cast<unsigned>(useful))) {
-        std::vector<std::thread> others;
-        for (int64_t number = 1; number < useful; ++number) others.emplace_back(take_items, &job);
-        take_items(&job);
-        for (std::thread& other : others) other.join();
-    }
+    if (useful <= 1 || !run_on_openmp(job, static_cast<unsigned>(useful))) run_on_own_threads(job, useful);
     if (job.failure) std::rethrow_exception(job.failure);
 }

@@ -27,7 +27,7 @@ struct Problem {
     const uint8_t* key_mask;  // [batch, key_length], 1 = real; null when every key is real
     float scale;
     TensorView q, k, v, out;
-    float* softmax;  // [batch, heads, query_length, 2]: the largest score, base 2, and 1 / the sum of the weights
+    float* softmax;  // [batch, heads, query_length, 2]: the score that weights are relative to, 1 / their sum
     // Backward only.
     TensorView grad_out, grad_q, grad_k, grad_v;
 

@@ -24,6 +24,9 @@
 #define BIGBIRD_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+// For what stands inside a loop over products: a call there would send all sums to memory and back.
+#define BIGBIRD_INLINE inline __attribute__((always_inline))
+
 namespace {
 
 constexpr int LANES = BIGBIRD_LANES;
@@ -59,11 +62,14 @@ inline Floats larger(Floats x, Floats or_nan) { return x > or_nan ? x : or_nan; 
 
 inline Floats smaller(Floats x, Floats or_nan) { return x < or_nan ? x : or_nan; }
 
-// 2^x; 0 far below -126 (and for -inf), NaN for NaN, infinity or something large above 127. Relative error below 1e-7.
-// Polynomial: minimax on [-1/2, 1/2] of degree 5, the constant kept at 1 so that 2^0 is 1.
-inline Floats exp2(Floats x) {
-#if defined(__AVX512F__)
-    x = larger(all(-200.0f), x);  // -inf - -inf would be NaN
+enum class Exactness { FLOAT32, BFLOAT16 };
+
+// 2^x; 0 far below -126 (and for -inf), NaN for NaN, infinity or something large above 127. Relative error below 1e-7,
+// or 1.1e-4 for what will be rounded to bfloat16 (2e-3) anyway.
+// Polynomials: minimax on [-1/2, 1/2] of degree 5 and 3, the constant kept at 1 so that 2^0 is 1.
+template <Exactness EXACTNESS = Exactness::FLOAT32>
+BIGBIRD_INLINE Floats exp2(Floats x) {
+#if defined(__AVX512F__)  // -inf - -inf is NaN, but what scalef makes of it for -inf is 0
     const Floats whole = reinterpret<Floats>(_mm512_roundscale_ps(reinterpret<__m512>(x), 0));
     const Floats rest = x - whole;
 #else
@@ -72,11 +78,18 @@ inline Floats exp2(Floats x) {
     const Floats shifted = x + all(12582912.0f);  // 1.5 * 2^23: the low bits now hold the nearest whole number
     const Floats rest = x - (shifted - all(12582912.0f));
 #endif
-    Floats p = all(1.32647267e-3f);
-    p = p * rest + all(9.67151268e-3f);
-    p = p * rest + all(5.55073374e-2f);
-    p = p * rest + all(2.40222421e-1f);
-    p = p * rest + all(6.93146978e-1f);
+    Floats p;
+    if constexpr (EXACTNESS == Exactness::FLOAT32) {
+        p = all(1.32647267e-3f);
+        p = p * rest + all(9.67151268e-3f);
+        p = p * rest + all(5.55073374e-2f);
+        p = p * rest + all(2.40222421e-1f);
+        p = p * rest + all(6.93146978e-1f);
+    } else {
+        p = all(5.50089502e-2f);
+        p = p * rest + all(2.42211014e-1f);
+        p = p * rest + all(6.93283282e-1f);
+    }
     p = p * rest + all(1.0f);
 #if defined(__AVX512F__)
     return reinterpret<Floats>(_mm512_scalef_ps(reinterpret<__m512>(p), reinterpret<__m512>(whole)));

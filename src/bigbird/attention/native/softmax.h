@@ -5,47 +5,40 @@
 
 namespace {
 
-constexpr float NOTHING_YET = -3.0e38f;  // finite, so that a difference of two is never NaN
-constexpr int FIRST_KEYS = 16;           // whose maximum weights are relative to
-constexpr float OUTGROWN = 1048576.0f;   // 2^20; a step whose weights sum to more looks for a new maximum
+constexpr int FIRST_KEYS = 16;          // whose maximum weights are relative to
+constexpr float OUTGROWN = 1048576.0f;  // 2^20; a step whose weights sum to more looks for a new maximum
 
-// What one step's scores are made with: 2^(factor * score + log_count - top), rounded once before the exponential.
+// What turns scores into weights, 2^(factor * (score - top) + log_count). The difference of two scores comes first: it
+// is exact for those that matter, however large they are, and the rest is rounded once before the exponential.
 struct Scale {
     float factor;
     const float* log_counts;  // of each key
-    const float* tops;        // of each lane
+    const float* tops;        // of each lane: the score that weights are relative to
 
-    inline Floats exponent(Floats score, int key, Floats top) const {
-        return score * all(factor) + (all(log_counts[key]) - top);
+    BIGBIRD_INLINE Floats exponent(Floats score, int key, Floats top) const {
+        return (score - top) * all(factor) + all(log_counts[key]);
     }
+
+    // Worse than any score; finite, so that a difference of two is never NaN.
+    inline float nothing_yet() const { return factor < 0.0f ? 3.0e38f : -3.0e38f; }
+
+    // Of two scores the one that weighs more; the second where either is NaN.
+    inline Floats better(Floats score, Floats or_nan) const {
+        return (score - or_nan) * all(factor) > 0.0f ? score : or_nan;
+    }
+
+    // What a weight relative to `before` is multiplied by to be relative to `now`.
+    inline Floats change(Floats before, Floats now) const { return exp2((before - now) * all(factor)); }
 };
 
-// tops[lane]: the largest factor * score + log_count.
-template <int WIDTH>
-inline void find_tops(const float* scores, int64_t stride, int num_keys, const Scale& scale, float* tops) {
-    Floats found[WIDTH];
-    BIGBIRD_UNROLL
-    for (int n = 0; n < WIDTH; ++n) found[n] = all(NOTHING_YET);
-    for (int key = 0; key < num_keys; ++key) {
-        BIGBIRD_UNROLL
-        for (int n = 0; n < WIDTH; ++n) {
-            const Floats score = load<Floats>(scores + key * stride + n * LANES);
-            found[n] = larger(score * all(scale.factor) + all(scale.log_counts[key]), found[n]);
-        }
+// tops[lane]: the score that weighs most, counts aside. scores[key][lane]
+inline void find_tops(const float* scores, int lanes, int num_keys, const Scale& scale, float* tops) {
+    for (int lane = 0; lane < lanes; lane += LANES) {
+        Floats found = all(scale.nothing_yet());
+        for (int key = 0; key < num_keys; ++key) found = scale.better(load<Floats>(scores + key * lanes + lane), found);
+        store(tops + lane, found);
     }
-    BIGBIRD_UNROLL
-    for (int n = 0; n < WIDTH; ++n) store(tops + n * LANES, found[n]);
 }
-
-// How weights are written: as floats in the place of the scores, or as pairs of bfloat16, two keys together.
-struct FloatWriter {
-    static constexpr int KEYS = 1;
-    float* weights;
-
-    inline void operator()(int64_t place, int64_t, const Floats (&weight)[1]) const {
-        store(weights + place, weight[0]);
-    }
-};
 
 #if defined(__AVX512BF16__)
 inline __m512i rounded(Floats even, Floats odd) {
@@ -59,181 +52,143 @@ inline __m512i paired(__m512i both) {
     return _mm512_permutexvar_epi16(order, both);
 }
 
-struct PairWriter {
-    static constexpr int KEYS = 2;
-    uint32_t* pairs;
+#endif
 
-    // place: of the even key's lanes among [key][lane]
-    inline void operator()(int64_t place, int64_t lane, const Floats (&weight)[2]) const {
-        store(pairs + (place - lane) / 2 + lane, paired(rounded(weight[0], weight[1])));
+// Scores of ROWS keys -> weights in [key][lane], as floats or as pairs of bfloat16, two keys together. sums[lane] grow
+// by the weights before they are rounded. Where a key is missing its log_count is -inf.
+struct FloatWeigh {
+    static constexpr int ROWS = 1;
+    Scale scale;
+    float *weights, *sums;
+    int64_t stride;
+
+    BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&score)[1]) const {
+        const Floats weight = exp2(scale.exponent(score[0], key, load<Floats>(scale.tops + lane)));
+        store(sums + lane, load<Floats>(sums + lane) + weight);
+        store(weights + key * stride + lane, weight);
+    }
+};
+
+#if defined(__AVX512BF16__)
+struct PairWeigh {
+    static constexpr int ROWS = 2;
+    Scale scale;
+    uint32_t* weights;
+    float* sums;
+    int64_t stride;
+
+    BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&scores)[2]) const {
+        const Floats top = load<Floats>(scale.tops + lane);
+        const Floats even = exp2<Exactness::BFLOAT16>(scale.exponent(scores[0], key, top));
+        const Floats odd = exp2<Exactness::BFLOAT16>(scale.exponent(scores[1], key + 1, top));
+        store(sums + lane, load<Floats>(sums + lane) + (even + odd));
+        store(weights + static_cast<unsigned>(key) / 2 * stride + lane, paired(rounded(even, odd)));
     }
 };
 #endif
 
 template <class Kind>
-inline auto weight_writer_of(float* scores, uint32_t*) {
-    return FloatWriter{scores};
+inline auto weigh_of(const Scale& scale, float* weights, float* sums, int64_t stride) {
+    return FloatWeigh{scale, weights, sums, stride};
 }
 #if defined(__AVX512BF16__)
 template <>
-inline auto weight_writer_of<PairFromHalf>(float*, uint32_t* pairs) {
-    return PairWriter{pairs};
+inline auto weigh_of<PairFromHalf>(const Scale& scale, float* weights, float* sums, int64_t stride) {
+    return PairWeigh{scale, reinterpret_cast<uint32_t*>(weights), sums, stride};
 }
 #endif
 
-// scores[key][lane] -> weights; sums[lane]: of the weights before they are rounded.
-template <int WIDTH, class Writer>
-inline void weigh(const float* scores, int64_t stride, int64_t first_lane, int num_keys, const Scale& scale,
-                  const Writer& write, float* sums) {
-    Floats tops[WIDTH], total[WIDTH];
-    BIGBIRD_UNROLL
-    for (int n = 0; n < WIDTH; ++n) tops[n] = load<Floats>(scale.tops + first_lane + n * LANES), total[n] = Floats{};
-    for (int key = 0; key < num_keys; key += Writer::KEYS) {
-        BIGBIRD_UNROLL
-        for (int n = 0; n < WIDTH; ++n) {
-            Floats weight[Writer::KEYS];
-            const int64_t place = key * stride + first_lane + n * LANES;
-            BIGBIRD_UNROLL
-            for (int also = 0; also < Writer::KEYS; ++also) {
-                const bool is_key = key + also < num_keys;
-                const float* score = scores + place + also * stride;
-                weight[also] = is_key ? exp2(scale.exponent(load<Floats>(score), key + also, tops[n])) : Floats{};
-                total[n] += weight[also];
-            }
-            write(place, first_lane + n * LANES, weight);
-        }
-    }
-    BIGBIRD_UNROLL
-    for (int n = 0; n < WIDTH; ++n) store(sums + first_lane + n * LANES, total[n]);
-}
-
-// Likewise for a tile of scores that is still in registers; sums grow.
-template <class Writer>
-struct Weigh {
-    Scale scale;
-    Writer write;
-    int64_t stride;
-    float* sums;
-
-    template <int ROWS, int WIDTH>
-    inline void operator()(int first, int64_t column, const Floats (&scores)[ROWS][WIDTH]) const {
-        BIGBIRD_UNROLL
-        for (int n = 0; n < WIDTH; ++n) {
-            const int64_t lane = column + n * LANES;
-            const Floats top = load<Floats>(scale.tops + lane);
-            Floats total = load<Floats>(sums + lane);
-            BIGBIRD_UNROLL
-            for (int m = 0; m < ROWS; m += Writer::KEYS) {
-                Floats weight[Writer::KEYS];
-                BIGBIRD_UNROLL
-                for (int also = 0; also < Writer::KEYS; ++also) {
-                    const bool is_key = m + also < ROWS;  // the last of an odd number stands alone
-                    weight[also] = is_key
-                                       ? exp2(scale.exponent(scores[is_key ? m + also : m][n], first + m + also, top))
-                                       : Floats{};
-                    total += weight[also];
-                }
-                write((first + m) * stride + lane, lane, weight);
-            }
-            store(sums + lane, total);
-        }
-    }
-};
-
-// Backward: scores in registers -> weights 2^exponent * inverse_sum, as floats and, rounded, as rows of bfloat16.
+// Backward: scores -> weights 2^exponent * inverse_sum in [key][lane], as floats and for pairs also rounded.
 struct FloatWeights {
+    static constexpr int ROWS = 1;
     Scale scale;
     const float* inverse_sums;
     int64_t stride;
     float* weights;
-    uint16_t* rounded_rows;  // null where floats are the operands
 
-    template <int ROWS, int WIDTH>
-    inline void operator()(int first, int64_t column, const Floats (&scores)[ROWS][WIDTH]) const {
-        BIGBIRD_UNROLL
-        for (int m = 0; m < ROWS; ++m) {
-            BIGBIRD_UNROLL
-            for (int n = 0; n < WIDTH; ++n) {
-                const int64_t lane = column + n * LANES, place = (first + m) * stride + lane;
-                const Floats weight = exp2(scale.exponent(scores[m][n], first + m, load<Floats>(scale.tops + lane))) *
-                                      load<Floats>(inverse_sums + lane);
-                store(weights + place, weight);
-                if (rounded_rows) store(rounded_rows + place, to_bfloat16(weight));
-            }
-        }
+    BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&score)[1]) const {
+        const Floats weight = exp2(scale.exponent(score[0], key, load<Floats>(scale.tops + lane)));
+        store(weights + key * stride + lane, weight * load<Floats>(inverse_sums + lane));
     }
 };
 
-// Products p of values with the output's gradient, in registers -> gradients of scores, weight * (p - delta).
+// Products p of values with the output's gradient -> gradients of scores, weight * (p - delta).
 struct FloatGradients {
+    static constexpr int ROWS = 1;
     const float *weights, *deltas;
     int64_t stride;
     float* gradients;
 
-    template <int ROWS, int WIDTH>
-    inline void operator()(int first, int64_t column, const Floats (&products)[ROWS][WIDTH]) const {
-        BIGBIRD_UNROLL
-        for (int m = 0; m < ROWS; ++m) {
-            BIGBIRD_UNROLL
-            for (int n = 0; n < WIDTH; ++n) {
-                const int64_t lane = column + n * LANES, place = (first + m) * stride + lane;
-                store(gradients + place,
-                      load<Floats>(weights + place) * (products[m][n] - load<Floats>(deltas + lane)));
-            }
-        }
+    BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&product)[1]) const {
+        const int64_t place = key * stride + lane;
+        store(gradients + place, load<Floats>(weights + place) * (product[0] - load<Floats>(deltas + lane)));
     }
 };
 
 #if defined(__AVX512BF16__)
-// The same as bfloat16: in rows (for the product over the queries) and as pairs of keys (for the one over the keys).
+inline void store_rows(uint16_t* rows, int64_t stride, __m512i both) {
+    store(rows, _mm512_castsi512_si256(both));
+    store(rows + stride, _mm512_extracti64x4_epi64(both, 1));
+}
+
+struct PairWeights {
+    static constexpr int ROWS = 2;
+    Scale scale;
+    const float* inverse_sums;
+    int64_t stride;
+    float* weights;
+    uint16_t* rounded_rows;
+
+    BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&scores)[2]) const {
+        const Floats top = load<Floats>(scale.tops + lane), inverse = load<Floats>(inverse_sums + lane);
+        const Floats even = exp2<Exactness::BFLOAT16>(scale.exponent(scores[0], key, top)) * inverse;
+        const Floats odd = exp2<Exactness::BFLOAT16>(scale.exponent(scores[1], key + 1, top)) * inverse;
+        const int64_t place = key * stride + lane;
+        store(weights + place, even);
+        store(weights + place + stride, odd);
+        store_rows(rounded_rows + place, stride, rounded(even, odd));
+    }
+};
+
+// As bfloat16: in rows (for the product over the queries) and as pairs of keys (for the one over the keys).
 struct PairGradients {
+    static constexpr int ROWS = 2;
     const float *weights, *deltas;
     int64_t stride;
     uint16_t* rows;
     uint32_t* pairs;
 
-    template <int ROWS, int WIDTH>
-    inline void operator()(int first, int64_t column, const Floats (&products)[ROWS][WIDTH]) const {
-        BIGBIRD_UNROLL
-        for (int m = 0; m < ROWS; m += 2) {
-            BIGBIRD_UNROLL
-            for (int n = 0; n < WIDTH; ++n) {
-                const int64_t lane = column + n * LANES, place = (first + m) * stride + lane;
-                const Floats delta = load<Floats>(deltas + lane);
-                const bool is_pair = m + 1 < ROWS;  // the last of an odd number stands alone
-                const Floats even = load<Floats>(weights + place) * (products[m][n] - delta);
-                const Floats odd =
-                    is_pair ? load<Floats>(weights + place + stride) * (products[is_pair ? m + 1 : m][n] - delta)
-                            : Floats{};
-                const __m512i both = rounded(even, odd);
-                store(rows + place, _mm512_castsi512_si256(both));
-                if (is_pair) store(rows + place + stride, _mm512_extracti64x4_epi64(both, 1));
-                store(pairs + (place - lane) / 2 + lane, paired(both));
-            }
-        }
+    BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&products)[2]) const {
+        const int64_t place = key * stride + lane;
+        const Floats delta = load<Floats>(deltas + lane);
+        const Floats even = load<Floats>(weights + place) * (products[0] - delta);
+        const Floats odd = load<Floats>(weights + place + stride) * (products[1] - delta);
+        const __m512i both = rounded(even, odd);
+        store_rows(rows + place, stride, both);
+        store(pairs + static_cast<unsigned>(key) / 2 * stride + lane, paired(both));
     }
 };
 #endif
 
+template <class Kind>
+inline auto weights_of(const Scale& scale, const float* inverse_sums, int64_t stride, float* weights, uint16_t*) {
+    return FloatWeights{scale, inverse_sums, stride, weights};
+}
 template <class Kind>
 inline auto gradients_of(const float* weights, const float* deltas, int64_t stride, float* gradients, uint16_t*) {
     return FloatGradients{weights, deltas, stride, gradients};
 }
 #if defined(__AVX512BF16__)
 template <>
+inline auto weights_of<PairFromHalf>(const Scale& scale, const float* inverse_sums, int64_t stride, float* weights,
+                                     uint16_t* rows) {
+    return PairWeights{scale, inverse_sums, stride, weights, rows};
+}
+template <>
 inline auto gradients_of<PairFromHalf>(const float* weights, const float* deltas, int64_t stride, float* gradients,
                                        uint16_t* rows) {
     return PairGradients{weights, deltas, stride, rows, reinterpret_cast<uint32_t*>(gradients)};
 }
 #endif
-
-// Calls panel(first_lane, width) with compile-time widths 4, 2, 1 until `width` vectors are done.
-template <class Panel>
-inline void in_panels(int width, const Panel& panel) {
-    int done = 0;
-    for (; width - done >= 4; done += 4) panel(done * LANES, std::integral_constant<int, 4>());
-    for (; width - done >= 2; done += 2) panel(done * LANES, std::integral_constant<int, 2>());
-    for (; width - done >= 1; done += 1) panel(done * LANES, std::integral_constant<int, 1>());
-}
 
 }  // namespace

@@ -83,9 +83,9 @@ public:
     int size = 0;
     const Element* k[MAX_KEYS];
     const Element* v[MAX_KEYS];
-    float log_counts[MAX_KEYS];  // base 2
-    int64_t places[MAX_KEYS];    // in the document
-    int64_t entries[MAX_KEYS];   // of the pattern's list
+    float log_counts[MAX_KEYS + 1];  // base 2; -inf behind the last
+    int64_t places[MAX_KEYS];        // in the document
+    int64_t entries[MAX_KEYS];       // of the pattern's list
 
     // The next step; false when there are no more keys.
     bool next() {
@@ -95,17 +95,24 @@ public:
             const int64_t end = std::min(start + problem_.block_size, problem_.key_length);
             const float log_count = std::log2(static_cast<float>(problem_.key_counts[entry_]));
             int64_t place = start + within_;
-            for (; place < end && size < MAX_KEYS; ++place) {
-                if (mask_ && !mask_[place]) continue;
-                k[size] = keys_ + place * problem_.k.row;
-                v[size] = values_ + place * problem_.v.row;
-                log_counts[size] = log_count;
-                entries[size] = entry_;
-                places[size++] = place;
+            const int before = size;
+            if (mask_) {
+                for (; place < end && size < MAX_KEYS; ++place)
+                    if (mask_[place]) places[size++] = place;
+            } else {
+                const int count = static_cast<int>(std::min<int64_t>(end - place, MAX_KEYS - size));
+                for (int key = 0; key < count; ++key) places[size + key] = place + key;
+                size += count, place += count;
             }
+            std::fill(log_counts + before, log_counts + size, log_count);
+            std::fill(entries + before, entries + size, entry_);
             within_ = place < end ? place - start : 0;
             entry_ += place >= end;
         }
+        const int64_t key_row = problem_.k.row, value_row = problem_.v.row;
+        for (int key = 0; key < size; ++key) k[key] = keys_ + places[key] * key_row;
+        for (int key = 0; key < size; ++key) v[key] = values_ + places[key] * value_row;
+        log_counts[size] = -INFINITY;
         return size > 0;
     }
 
