@@ -162,7 +162,7 @@ inline void multiply_tile(int first, int64_t depth, const typename Arithmetic::O
     };
     int64_t k = 0;
     for (; HAS_SPARE_REGISTERS && k + 4 <= depth; k += 4) {
-        BIGBIRD_UNROLL
+        BIGBIRD_KEEP_LOOP
         for (int also = 0; also < 4; ++also) add_products(k + also);
         finish.some_more();
     }

@@ -17,11 +17,14 @@
 #define BIGBIRD_LANES 4
 #endif
 
-// Before a loop over a tile: only when it is written out do the tile's values stay in registers.
+// Before a loop over a tile: only when it is written out do the tile's values stay in registers. And before a loop over
+// products, whose operands would be loaded all at once, into more registers than there are.
 #if defined(__clang__)
 #define BIGBIRD_UNROLL _Pragma("unroll")
+#define BIGBIRD_KEEP_LOOP _Pragma("nounroll")
 #else
 #define BIGBIRD_UNROLL _Pragma("GCC unroll 16")
+#define BIGBIRD_KEEP_LOOP _Pragma("GCC unroll 1")
 #endif
 
 // For what stands inside a loop over products: a call there would send all sums to memory and back.
