@@ -17,7 +17,7 @@
 
 namespace {
 
-constexpr int64_t WANTED_UNITS = 32;              // of a document, over all heads: enough to keep many cores busy
+constexpr int64_t WANTED_UNITS = 24;              // of a document, over all heads: enough to keep many cores busy
 constexpr int64_t MIN_UNIT_PAIRS = 64 * 64 * 64;  // query-key pairs; less is not worth a slot's memory
 constexpr int64_t CACHED_FLOATS = 4 << 20;    // slots better held at once: they are read again while still in cache,
 constexpr int64_t UNITS_PER_THREAD = 4;       // unless that gives the threads too little to share,
