@@ -1,5 +1,10 @@
 // The library's face. Compiled for the plain processor, so that it can be asked whether the kernels run here.
+#include <algorithm>
 #include <exception>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "problem.h"
 
@@ -32,8 +37,29 @@ static int guarded(void (*run)(const Problem&), const Problem* problem) {
     }
 }
 
-EXPORTED int bigbird_forward(const Problem* problem) { return guarded(run_forward, problem); }
+// Results of this size are new memory each time, of which the system gives a page at the first touch: 12 milliseconds
+// for 50 MB in pages of 4 KiB, a tenth of a call. Asked for, it gives 2 MiB at once.
+static void prefer_huge_pages(const Problem& problem, const TensorView& view, int64_t length) {
+#if defined(__linux__)
+    const int64_t element = problem.element == FLOAT32 ? 4 : 2;
+    const int64_t last = (problem.batch - 1) * view.batch + (problem.heads - 1) * view.head + (length - 1) * view.row;
+    const uintptr_t huge = 1 << 21, start = reinterpret_cast<uintptr_t>(view.data);
+    const uintptr_t first = (start + huge - 1) / huge * huge;
+    const uintptr_t end = (start + static_cast<uintptr_t>((last + problem.head_dim) * element)) / huge * huge;
+    if (first + 4 * huge <= end) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
+#endif
+}
 
-EXPORTED int bigbird_backward(const Problem* problem) { return guarded(run_backward, problem); }
+EXPORTED int bigbird_forward(const Problem* problem) {
+    prefer_huge_pages(*problem, problem->out, problem->query_length);
+    return guarded(run_forward, problem);
+}
+
+EXPORTED int bigbird_backward(const Problem* problem) {
+    prefer_huge_pages(*problem, problem->grad_q, problem->query_length);
+    prefer_huge_pages(*problem, problem->grad_k, problem->key_length);
+    prefer_huge_pages(*problem, problem->grad_v, problem->key_length);
+    return guarded(run_backward, problem);
+}
 
 EXPORTED int bigbird_gelu(const Gelu* problem) { return guarded(run_gelu, problem); }
