@@ -93,7 +93,7 @@ def measured():
             for inner in value:
                 collect(inner)
         elif isinstance(value, float):
-            found.update((f"{value:.3f}", f"{value:.1f} x"))
+            found.update((f"{value:.3f}", f"{value:.1f} x", f"{value:.2f} x"))
 
     for path in (ROOT / "benchmarks/results").glob("*.json"):
         collect(json.loads(path.read_text()))
@@ -114,7 +114,8 @@ def test_recall_and_precision_were_measured(page):
     assert set(figures) <= measured()
 
 
-def test_speeds_were_measured():
-    figures = re.findall(r"\| (\d+\.\d x) (?=\|)", text_of("README.md"))
+@pytest.mark.parametrize("page", ["README.md", "docs/speed.md"])
+def test_speeds_were_measured(page):
+    figures = re.findall(r"\b(\d+\.\d+ x)(?= |$|\.|,|\))", text_of(page), re.MULTILINE)
     assert len(figures) > 10
     assert set(figures) <= measured()
