@@ -239,7 +239,7 @@ def test_a_bench_that_makes_no_sense_is_refused(kind, values, message):
 def test_memory_of_a_call_is_measured_in_its_own_process():
     lines = []
     chosen = attention.AttentionBench(lengths=(4096,), contenders=("gathered",), rounds=1, num_heads=12)
-    layers = [peak_of("layer", "bigbird", 1024, model.ModelBench(size=size)) for size in ("tiny", "base")]
+    layers = [peak_of("layer", "bigbird", 4096, model.ModelBench(size=size)) for size in ("tiny", "base")]
     assert 2**20 < 2 * layers[0] < layers[1]
     able = {"gathered": contenders.CONTENDERS["gathered"]}
     (result,) = attention._weighed(able, {"gathered": set(attention.PASSES)}, chosen.shape(4096), lines.append)
