@@ -218,6 +218,11 @@ def test_a_hollow_file_of_half_a_terabyte_allocates_nothing(folder):
         (lambda w: w.update(evil=torch.zeros(2)), r"do not fit its config: 1 unknown \(evil\)"),
         (lambda w: w.update({"../../x": torch.zeros(2)}), r"1 unknown \(\.\./\.\./x\)"),
         (lambda w: w.update({"e" * 100_000: torch.zeros(2)}), r"1 unknown \(e+\)"),
+        (lambda w: w.update({"a\n\x1b[2Jb": torch.zeros(2)}), r"1 unknown \(a\\n\\x1b\[2Jb\)"),
+        (
+            lambda w: w.update({"cls.predictions.decoder.bias": torch.zeros(90).to(torch.float8_e4m3fn)}),
+            r"cls.predictions.decoder.bias differs from cls.predictions.bias",
+        ),
         (
             lambda w: w.update({name: torch.zeros(3) for name in list(w) if "LayerNorm" in name}),
             r"12 of another shape \(\S+ is \[3\], expected \[16\], .* and 9 more\)",

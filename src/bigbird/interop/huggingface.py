@@ -171,7 +171,7 @@ def _hint(kind: Kind, stored: Mapping[str, StoredTensor]) -> str:
 
 
 def _some(names: list[str]) -> str:
-    named = ", ".join(name[:200] for name in names[:_NAMED])
+    named = ", ".join(repr(name[:200])[1:-1] for name in names[:_NAMED])  # no line ends, nothing a terminal obeys
     return named if len(names) <= _NAMED else f"{named} and {len(names) - _NAMED} more"
 
 
@@ -179,14 +179,21 @@ def _read(place: Path, stored: Mapping[str, StoredTensor], pairs: list[Pair], ki
     names = [name for pair in pairs for name in pair.theirs]
     copies = [name for name in TIED if name in stored and kind.has_tied_output]
     wanted = [stored[name] for name in names + copies]
+    for copy in copies:
+        if (stored[copy].dtype, stored[copy].shape) != (stored[TIED[copy]].dtype, stored[TIED[copy]].shape):
+            raise _untied(place, copy)
     machine.check_memory(
         sum(tensor.num_bytes for tensor in wanted), f"reading {place}", cure="Take a machine with more memory."
     )
     weights = dict(zip(names + copies, files.read_tensors(wanted), strict=True))
     for copy in copies:
         if not torch.equal(weights[copy], weights[TIED[copy]]):
-            raise CheckpointError(f"{place}: {copy} differs from {TIED[copy]}; ours has one tensor for both")
+            raise _untied(place, copy)
     return weights
+
+
+def _untied(place: Path, copy: str) -> CheckpointError:
+    return CheckpointError(f"{place}: {copy} differs from {TIED[copy]}; ours has one tensor for both")
 
 
 def _config(model: nn.Module) -> Any:
