@@ -16,7 +16,7 @@ LEVELS = [
     {"model", "data"},
     {"tasks"},
     {"checkpoint"},
-    {"training", "predictor"},
+    {"training", "predictor", "interop"},
     {"run"},
     {"genomics", "bench"},
     {"recipes"},

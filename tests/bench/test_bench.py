@@ -12,6 +12,7 @@ from bigbird.bench import attention, contenders, encoder, model, report
 from bigbird.bench.memory import peak_of
 from bigbird.bench.timing import Spread, in_turn
 from bigbird.errors import ConfigError, InputError, WrongAnswer
+from bigbird.interop import huggingface_names
 
 SMALL = attention.AttentionBench(
     lengths=(256,), rounds=2, num_heads=2, head_dim=16, spec=PatternSpec(block_size=16), memory=False
@@ -190,7 +191,7 @@ def test_encoders_are_timed_in_pairs_that_compute_the_same():
 
 def test_encoders_that_differ_are_not_timed(monkeypatch):
     pytest.importorskip("transformers")
-    monkeypatch.setitem(encoder._SAME, "feed_forward_norm", "attention.output.LayerNorm")
+    monkeypatch.setitem(huggingface_names._IN_A_LAYER, "feed_forward_norm", "attention.output.LayerNorm")
     monkeypatch.setattr(encoder, "_ALLOWED_ERROR", 0.0)
     with pytest.raises(WrongAnswer, match=r"the encoders differ by .* in train mode .*: nothing is timed"):
         model.run("encoder", model.ModelBench(lengths=(1024,), size="tiny"), say=lambda _: None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from bigbird.bench.contenders import CANNOT, in_one_line
 from bigbird.bench.timing import Subject
 from bigbird.errors import WrongAnswer, require
+from bigbird.interop.huggingface_names import encoder_weights
 from bigbird.model.encoder import Encoder, EncoderConfig
 
 _ALLOWED_ERROR = 1e-3  # of float32 outputs, which a layer norm has made about 1 in size
@@ -33,7 +34,7 @@ def pairs(
             say(f"Hugging Face BigBird takes no part: {in_one_line(reason)}")
             yield _ours(ours.to(dtype), token_ids, mode)
             continue
-        ours.load_state_dict(dict(_renamed(theirs.state_dict(), config.num_layers)))
+        ours.load_state_dict(encoder_weights(theirs.state_dict(), num_layers=config.num_layers))
         _check(ours, theirs, token_ids, mode, say)
         yield _ours(ours.to(dtype), token_ids, mode)
         yield _theirs(theirs.to(dtype), token_ids, mode)
@@ -47,29 +48,6 @@ def _with_graph(config: EncoderConfig, mode: str) -> EncoderConfig:
 def _their_encoder(config: Any, *, is_training: bool) -> Any:
     library = require("transformers", extra="hf", purpose="Hugging Face BigBird")
     return library.BigBirdModel(config, add_pooling_layer=False).train(is_training)
-
-
-def _renamed(weights: Mapping[str, Tensor], num_layers: int) -> Iterator[tuple[str, Tensor]]:
-    """Their names to ours."""
-    for ours, theirs in {"tokens": "word", "positions": "position", "token_types": "token_type"}.items():
-        yield f"embeddings.{ours}.weight", weights[f"embeddings.{theirs}_embeddings.weight"]
-    for kind in ("weight", "bias"):
-        yield f"embeddings.norm.{kind}", weights[f"embeddings.LayerNorm.{kind}"]
-        for layer in range(num_layers):
-            old, new = f"encoder.layer.{layer}", f"layers.{layer}"
-            parts = [weights[f"{old}.attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
-            yield f"{new}.attention.qkv.{kind}", torch.cat(parts)
-            for ours, theirs in _SAME.items():
-                yield f"{new}.{ours}.{kind}", weights[f"{old}.{theirs}.{kind}"]
-
-
-_SAME = {
-    "attention.output": "attention.output.dense",
-    "attention_norm": "attention.output.LayerNorm",
-    "feed_forward.inner": "intermediate.dense",
-    "feed_forward.output": "output.dense",
-    "feed_forward_norm": "output.LayerNorm",
-}
 
 
 @torch.no_grad()

@@ -24,10 +24,9 @@ class SequenceClassifier(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = Linear(config.hidden_size, num_labels)
 
-    def forward(self, token_ids: Tensor, layout: DocumentLayout) -> Tensor:
-        """token_ids: packed int64 [total] -> [documents, num_labels]."""
-        encoded = self.encoder(token_ids, layout=layout)
-        first = _with_enough_rows(encoded[torch.tensor(layout.starts, device=encoded.device)])
+    def forward(self, token_ids: Tensor, layout: DocumentLayout, *, token_types: Tensor | None = None) -> Tensor:
+        """token_ids, token_types: packed int64 [total] -> [documents, num_labels]."""
+        first = first_tokens(self.encoder(token_ids, token_types=token_types, layout=layout), layout)
         logits: Tensor = self.classifier(self.dropout(torch.tanh(self.pooler(first))))
         return logits[: len(layout.lengths)]
 
@@ -45,31 +44,47 @@ class MaskedLanguageModel(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.activation = ACTIVATIONS[config.activation]
 
-    def forward(self, token_ids: Tensor, layout: DocumentLayout, *, places: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        token_ids: Tensor,
+        layout: DocumentLayout,
+        *,
+        token_types: Tensor | None = None,
+        places: Tensor | None = None,
+    ) -> Tensor:
         """token_ids: packed int64 [total] -> logits [total, vocab], or [len(places), vocab] at those places alone."""
-        encoded = self.encoder(token_ids, layout=layout)
-        wanted = _with_enough_rows(encoded if places is None else encoded[places])
-        hidden = self.norm(self.activation(self.transform(wanted)))
+        encoded = self.encoder(token_ids, token_types=token_types, layout=layout)
+        return self.guess(encoded if places is None else encoded[places])
+
+    def guess(self, encoded: Tensor) -> Tensor:
+        """Vectors of tokens, [any, hidden] -> logits [any, vocab]."""
+        hidden = self.norm(self.activation(self.transform(with_enough_rows(encoded))))
         table = self.encoder.embeddings.tokens
         assert isinstance(table, nn.Embedding)
-        return linear(hidden, table.weight, self.bias)[: len(encoded if places is None else places)]
+        return linear(hidden, table.weight, self.bias)[: len(encoded)]
 
 
 class TokenClassifier(nn.Module):
-    """Labels for every token: [total, num_labels] logits."""
+    """Labels for every token: [total, num_labels] logits. `dropout` before the labels is else the encoder's."""
 
-    def __init__(self, config: EncoderConfig, *, num_labels: int) -> None:
+    def __init__(self, config: EncoderConfig, *, num_labels: int, dropout: float | None = None) -> None:
         super().__init__()
         self.encoder = Encoder(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = nn.Dropout(config.dropout if dropout is None else dropout)
         self.classifier = Linear(config.hidden_size, num_labels)
 
-    def forward(self, token_ids: Tensor, layout: DocumentLayout) -> Tensor:
-        """token_ids: packed int64 [total] -> [total, num_labels]; logits in filling mean nothing."""
-        logits: Tensor = self.classifier(self.dropout(self.encoder(token_ids, layout=layout)))
+    def forward(self, token_ids: Tensor, layout: DocumentLayout, *, token_types: Tensor | None = None) -> Tensor:
+        """token_ids, token_types: packed int64 [total] -> [total, num_labels]; logits in filling mean nothing."""
+        encoded = self.encoder(token_ids, token_types=token_types, layout=layout)
+        logits: Tensor = self.classifier(self.dropout(encoded))
         return logits
 
 
-def _with_enough_rows(x: Tensor) -> Tensor:
+def first_tokens(encoded: Tensor, layout: DocumentLayout) -> Tensor:
+    """[total, hidden] -> each document's first row, and zeros behind up to MIN_ROWS: [documents or more, hidden]."""
+    return with_enough_rows(encoded[torch.tensor(layout.starts, device=encoded.device)])
+
+
+def with_enough_rows(x: Tensor) -> Tensor:
     """Rows of zeros behind, up to MIN_ROWS: then a row's product does not depend on how many others there are."""
     return F.pad(x, (0, 0, 0, max(0, MIN_ROWS - len(x))))

@@ -1,0 +1,1 @@
+"""Models in other libraries' formats, read and written without those libraries."""

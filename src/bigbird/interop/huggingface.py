@@ -1,0 +1,70 @@
+"""BigBird in Hugging Face's layout: config.json and model.safetensors, read and written without transformers.
+
+    encoder = load_encoder("bigbird-roberta-base")
+    model = load_masked_lm("bigbird-roberta-base", graph="transformers-eval")
+    save(model, "mine", like="bigbird-roberta-base")
+
+graph  "checkpoint": the random blocks the weights were trained with
+       "transformers-train", "transformers-eval": those transformers 5.23 computes with in each mode, for parity
+
+A model comes in evaluation mode, in the number type of its file. A head's folder gives its encoder too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from bigbird.interop.huggingface_config import HubGraph
+from bigbird.interop.huggingface_kinds import KIND
+from bigbird.interop.huggingface_reading import load
+from bigbird.interop.huggingface_writing import save
+from bigbird.model.encoder import Encoder
+from bigbird.model.heads import MaskedLanguageModel, TokenClassifier
+from bigbird.model.published_heads import ChoiceScorer, FirstTokenClassifier, PretrainingModel, SpanReader
+
+__all__ = [
+    "load_encoder",
+    "load_masked_lm",
+    "load_multiple_choice",
+    "load_pretraining",
+    "load_question_answering",
+    "load_sequence_classifier",
+    "load_token_classifier",
+    "save",
+]
+
+
+def load_encoder(folder: str | Path, graph: HubGraph = "checkpoint") -> Encoder:
+    """BigBirdModel, or the encoder of a model with a head; the pooler is left behind."""
+    return cast(Encoder, load(folder, graph, KIND["load_encoder"]))
+
+
+def load_masked_lm(folder: str | Path, graph: HubGraph = "checkpoint") -> MaskedLanguageModel:
+    """BigBirdForMaskedLM; also out of a folder of BigBirdForPreTraining."""
+    return cast(MaskedLanguageModel, load(folder, graph, KIND["load_masked_lm"]))
+
+
+def load_question_answering(folder: str | Path, graph: HubGraph = "checkpoint") -> SpanReader:
+    """BigBirdForQuestionAnswering."""
+    return cast(SpanReader, load(folder, graph, KIND["load_question_answering"]))
+
+
+def load_sequence_classifier(folder: str | Path, graph: HubGraph = "checkpoint") -> FirstTokenClassifier:
+    """BigBirdForSequenceClassification."""
+    return cast(FirstTokenClassifier, load(folder, graph, KIND["load_sequence_classifier"]))
+
+
+def load_token_classifier(folder: str | Path, graph: HubGraph = "checkpoint") -> TokenClassifier:
+    """BigBirdForTokenClassification."""
+    return cast(TokenClassifier, load(folder, graph, KIND["load_token_classifier"]))
+
+
+def load_multiple_choice(folder: str | Path, graph: HubGraph = "checkpoint") -> ChoiceScorer:
+    """BigBirdForMultipleChoice."""
+    return cast(ChoiceScorer, load(folder, graph, KIND["load_multiple_choice"]))
+
+
+def load_pretraining(folder: str | Path, graph: HubGraph = "checkpoint") -> PretrainingModel:
+    """BigBirdForPreTraining."""
+    return cast(PretrainingModel, load(folder, graph, KIND["load_pretraining"]))

@@ -1,0 +1,128 @@
+"""A model out of a folder in Hugging Face's layout; names, types, shapes and size are checked before it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bigbird import machine
+from bigbird.errors import CheckpointError
+from bigbird.interop import huggingface_files as files
+from bigbird.interop.huggingface_config import HubConfig, HubGraph, encoder_config, from_hub
+from bigbird.interop.huggingface_files import StoredTensor
+from bigbird.interop.huggingface_kinds import KIND, KINDS, Kind, kinds_with
+from bigbird.interop.huggingface_names import BASE, COUNTERS, POOLER, TIED, Pair, to_ours, with_base
+from bigbird.model.encoder import EncoderConfig
+
+_NAMED = 3  # faults of a kind that an error names
+
+
+def load(folder: str | Path, graph: HubGraph, kind: Kind) -> nn.Module:
+    """Our model of that kind."""
+    place = files.find_folder(folder)
+    source = str(place / files.CONFIG_FILE)
+    hub = from_hub(files.read_json(place / files.CONFIG_FILE), source=source)
+    if kind.has_tied_output and not hub.tie_word_embeddings:
+        raise CheckpointError(f"{source}: tie_word_embeddings is false; ours guesses tokens with the token vectors")
+    config = encoder_config(hub, graph, source=source)
+    stored = canonical(files.stored_tensors(place), place)
+    if config.num_layers > len(stored):
+        raise CheckpointError(f"{place} has {len(stored)} tensors, too few for {config.num_layers} layers")
+    model = _empty(kind, hub, config, source)
+    pairs = list(kind.pairs(config.num_layers))
+    _check_fit(place, stored, _expected(model, pairs), kind)
+    model.load_state_dict(to_ours(_read(place, stored, pairs, kind), pairs), assign=True)
+    return model.eval()
+
+
+def canonical(stored: Mapping[str, StoredTensor], place: Path) -> dict[str, StoredTensor]:
+    """Under the names that a model with a head has; a tied tensor that is stored as its copy alone under its own."""
+    named: dict[str, StoredTensor] = {}
+    for name, tensor in stored.items():
+        if with_base(name) in named:
+            raise CheckpointError(f"{place} has the tensor {name} twice, with and without {BASE!r} before its name")
+        named[with_base(name)] = tensor
+    for copy, original in TIED.items():
+        if copy in named and original not in named:
+            named[original] = named.pop(copy)
+    return named
+
+
+def _empty(kind: Kind, hub: HubConfig, config: EncoderConfig, source: str) -> nn.Module:
+    """The model with the shapes of its weights alone."""
+    try:
+        with torch.device("meta"):
+            return kind.build(hub, config)
+    except (RuntimeError, TypeError, ValueError) as error:  # sizes that no tensor, shares that no dropout can have
+        raise CheckpointError(f"{source} describes no possible model: {str(error).partition(chr(10))[0]}") from None
+
+
+def _expected(model: nn.Module, pairs: list[Pair]) -> dict[str, tuple[int, ...]]:
+    """Shapes of their tensors, by their names."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    assert shapes.keys() == {pair.ours for pair in pairs}
+    return {name: (shapes[ours][0] // len(theirs), *shapes[ours][1:]) for ours, theirs in pairs for name in theirs}
+
+
+def _check_fit(
+    place: Path, stored: Mapping[str, StoredTensor], expected: Mapping[str, tuple[int, ...]], kind: Kind
+) -> None:
+    others = {theirs for other in KINDS for _, theirs in other.head} | POOLER | COUNTERS | TIED.keys()
+    missing = sorted(expected.keys() - stored.keys())
+    unknown = sorted(stored.keys() - expected.keys() - others)
+    unlike = [
+        f"{name} is {list(stored[name].shape)}, expected {list(shape)}"
+        for name, shape in expected.items()
+        if name in stored and stored[name].shape != shape
+    ]
+    faults = [
+        f"{len(names)} {what} ({_some(names)})"
+        for what, names in (("missing", missing), ("unknown", unknown), ("of another shape", unlike))
+        if names
+    ]
+    if faults:
+        raise CheckpointError(f"{place}: its tensors do not fit its config: {'; '.join(faults)}.{_hint(kind, stored)}")
+    types = {name: stored[name].dtype for name in expected}
+    if len(set(types.values())) > 1 or not set(types.values()) <= files.TYPES.keys():
+        raise CheckpointError(
+            f"{place}: its tensors are {', '.join(sorted(set(types.values())))}; all must be one of "
+            f"{', '.join(files.TYPES)}"
+        )
+
+
+def _hint(kind: Kind, stored: Mapping[str, StoredTensor]) -> str:
+    """What to call instead when the folder has another head."""
+    found = kinds_with(set(stored))
+    if not kind.head or kind in found:
+        return ""
+    other = found[0] if found else KIND["load_encoder"]
+    return f" It looks like a {other.architecture}: use {other.loader}."
+
+
+def _some(names: list[str]) -> str:
+    named = ", ".join(repr(name[:200])[1:-1] for name in names[:_NAMED])  # no line ends, nothing a terminal obeys
+    return named if len(names) <= _NAMED else f"{named} and {len(names) - _NAMED} more"
+
+
+def _read(place: Path, stored: Mapping[str, StoredTensor], pairs: list[Pair], kind: Kind) -> dict[str, Tensor]:
+    names = [name for pair in pairs for name in pair.theirs]
+    copies = [name for name in TIED if name in stored and kind.has_tied_output]
+    wanted = [stored[name] for name in names + copies]
+    for copy in copies:
+        if (stored[copy].dtype, stored[copy].shape) != (stored[TIED[copy]].dtype, stored[TIED[copy]].shape):
+            raise _untied(place, copy)
+    machine.check_memory(
+        sum(tensor.num_bytes for tensor in wanted), f"reading {place}", cure="Take a machine with more memory."
+    )
+    weights = dict(zip(names + copies, files.read_tensors(wanted), strict=True))
+    for copy in copies:
+        if not torch.equal(weights[copy], weights[TIED[copy]]):
+            raise _untied(place, copy)
+    return weights
+
+
+def _untied(place: Path, copy: str) -> CheckpointError:
+    return CheckpointError(f"{place}: {copy} differs from {TIED[copy]}; ours has one tensor for both")
