@@ -21,7 +21,7 @@ def byte_map() -> CharacterMap:
 
 
 def _spelled(text: str, place: int) -> tuple[int, str]:
-    return place + 1, "".join(_LETTERS[byte] for byte in text[place].encode("utf-8", "replace"))
+    return place + 1, "".join(_LETTERS[byte] for byte in text[place].encode())
 
 
 def read_letters(text: str) -> str:

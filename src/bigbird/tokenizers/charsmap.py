@@ -7,6 +7,7 @@ place, and so does this file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 from bigbird.errors import CheckpointError
 
 _MAX_KEY_BYTES = 64
-_MAX_NODES = 20_000  # of one depth: the table of NFKC has 3,841 among its first characters
+_MAX_NODES = 16_000  # of one depth: the table of NFKC has 3,841 among its first characters
 _NUM_CODES = 0x110000
 _LABEL = 0x800000FF  # of a unit: a byte, or more where the unit is a value
-_SURROGATES, _REPLACEMENT = (0xD800, 0xE000), 0xFFFD
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Mapped(NamedTuple):
@@ -52,13 +53,13 @@ class CharacterMap:
         longest: Callable[[str, int], tuple[int, str] | None] | None = None,
     ) -> None:
         self._one_to_one = np.arange(_NUM_CODES, dtype=np.uint32) if one_to_one is None else one_to_one
-        self._one_to_one[slice(*_SURROGATES)] = _REPLACEMENT
         self._may_grow = may_grow
         self._longest = longest
 
     def apply(self, text: str) -> Mapped:
         """Map `text`."""
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        text = _SURROGATE.sub("\ufffd", text)
+        codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
         starts = np.arange(len(codes))
         mapped = Mapped(self._one_to_one[codes], starts, starts + 1)
         edits = self._edits(text, codes)
@@ -142,7 +143,7 @@ class _Table:
         """End and replacement of the longest key that begins at `place`."""
         units, node, found = self._list, _offset(self._list[0]), None
         for end in range(place, min(place + _MAX_KEY_BYTES, len(text))):
-            for byte in text[end].encode("utf-8", "replace"):
+            for byte in text[end].encode():
                 child = node ^ byte
                 if child >= len(units) or units[child] & _LABEL != byte:
                     return found

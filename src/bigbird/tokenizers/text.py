@@ -45,8 +45,8 @@ class TextTokenizer:
 
         "The  ﬁfth"  ->  [▁The] [▁fifth]      starts 0 5, ends 3 9
 
-    Ids are those of sentencepiece, character for character. Places leave out the space before a word. A piece that
-    is part of a replaced character (ﬁ -> f, i) has that whole character as its place.
+    Ids are those of sentencepiece (docs/tokenizers.md says how equal). Places leave out the space before a word. A
+    piece that is part of a replaced character (ﬁ -> f, i) has that whole character as its place.
     """
 
     def __init__(self, data: bytes, *, family: str, source: str = "the model") -> None:
@@ -136,15 +136,9 @@ class TextTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text the ids stand for, special tokens left out, an unknown one as sentencepiece writes it ( ⁇ )."""
-        text, pending = "", b""
-        for index in map(int, ids):
-            piece, kind = self._model.pieces[index], self._model.kinds[index]
-            if kind is Kind.BYTE:
-                pending += bytes((int(piece[3:5], 16),))
-                continue
-            text, pending = text + pending.decode("utf-8", "replace"), b""
-            text += self._text_of(piece, kind, at_start=not text)
-        text += pending.decode("utf-8", "replace")
+        parts = [self._text_of(int(index)) for index in ids]
+        text = b"".join(parts).decode("utf-8", "replace")
+        text = self._without_prefix(text)
         return read_letters(text) if self.family.bytes_for_unknown else text
 
     def save(self, folder: Path) -> None:
@@ -169,13 +163,20 @@ class TextTokenizer:
         begins = np.minimum(encoding.starts + self._marks[encoding.ids], encoding.ends - 1)
         return Encoding(encoding.ids, starts[begins], ends[encoding.ends - 1])
 
-    def _text_of(self, piece: str, kind: Kind, *, at_start: bool) -> str:
+    def _text_of(self, index: int) -> bytes:
+        piece, kind = self._model.pieces[index], self._model.kinds[index]
         if kind is Kind.UNKNOWN:
-            return self._model.unknown_text
+            return self._model.unknown_text.encode()
         if kind is Kind.CONTROL or piece in self.family.names.values():
-            return ""
-        text = piece.replace("▁", " ")
-        return text.removeprefix(" ") if at_start and self._model.add_dummy_prefix else text
+            return b""
+        return bytes((int(piece[3:5], 16),)) if kind is Kind.BYTE else piece.encode()
+
+    def _without_prefix(self, text: str) -> str:
+        if self._model.remove_extra_whitespaces:
+            text = text.lstrip("▁")
+        elif self._model.add_dummy_prefix:
+            text = text.removeprefix("▁")
+        return text.replace("▁", " ")
 
 
 _HF_NAMES = {
@@ -216,7 +217,7 @@ def _family_of(folder: Path) -> str:
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is needed beside {SENTENCEPIECE_FILE} and cannot be read: {error}") from None
     named = settings if isinstance(settings, dict) else {}
-    if named.get("bigbird_family") in FAMILIES:
+    if str(named.get("bigbird_family")) in FAMILIES:
         return str(named["bigbird_family"])
     by_class = {family.hf_class: name for name, family in reversed(FAMILIES.items())}
     tokenizer_class = str(named.get("tokenizer_class")).removesuffix("Fast")

@@ -31,7 +31,7 @@ def _steps(model: SentencePieceModel) -> list[normalizers.Normalizer]:
         steps.append(normalizers.Precompiled(model.charsmap))
     if model.remove_extra_whitespaces:
         steps.append(normalizers.Replace(tokenizers.Regex(" {2,}"), " "))
-        steps.append(normalizers.Replace(tokenizers.Regex("^ | $"), ""))
+        steps.append(normalizers.Replace(tokenizers.Regex(r"\A | \z"), ""))
     return steps
 
 
