@@ -38,7 +38,14 @@ bench: $(VENV)/.dev
 	$(BIN)/bigbird bench attention --set dtype=bfloat16 --out benchmarks/results/attention_bfloat16.json
 	$(BIN)/bigbird bench layer --out benchmarks/results/layer_float32.json
 	$(BIN)/bigbird bench layer --set dtype=bfloat16 --out benchmarks/results/layer_bfloat16.json
+	$(BIN)/bigbird bench encoder --set lengths=[4096] --set rounds=3 --out benchmarks/results/encoder_float32.json
+	$(BIN)/bigbird bench encoder --set lengths=[4096] --set rounds=3 --set dtype=bfloat16 --out benchmarks/results/encoder_bfloat16.json
 	$(BIN)/bigbird bench step --set lengths=[4096] --set rounds=3 --out benchmarks/results/step_float32.json
+	for dtype in float32 bfloat16; do $(BIN)/bigbird bench attention --set dtype=$$dtype --set lengths=[4096] \
+		--set 'contenders=["native"]' --set memory=false --set rounds=31 \
+		--out benchmarks/results/native_alone_$$dtype.json || exit 1; done
+	$(BIN)/python benchmarks/scaling.py --out benchmarks/results/scaling.json
+	$(BIN)/python benchmarks/pattern_build.py --out benchmarks/results/pattern_build.json
 
 clean:
 	rm -rf $(VENV) demo-output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -60,10 +61,7 @@ def save_model(folder: Path, loaded: LoadedModel) -> None:
     }
     (temporary / CONFIG_FILE).write_text(json.dumps(description, indent=2) + "\n")
     loaded.tokenizer.save(temporary)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in loaded.model.state_dict().items()}
-    save_file(weights, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
-    # safetensors lets nobody but the owner read its files; whoever may read the config may read the weights
-    (temporary / WEIGHTS_FILE).chmod((temporary / CONFIG_FILE).stat().st_mode)
+    write_weights(temporary, loaded.model.state_dict())
     _replace_folder(temporary, folder)
 
 
@@ -107,12 +105,20 @@ def packaged_models() -> list[str]:
     return sorted(path.parent.name for path in _PACKAGED.glob(f"*/{CONFIG_FILE}"))
 
 
-def empty_model(task: Task, encoder: EncoderConfig) -> nn.Module:
+def write_weights(folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    """Write model.safetensors beside the config.json that is there."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    save_file(plain, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    # safetensors lets nobody but the owner read its files; whoever may read the config may read the weights
+    (folder / WEIGHTS_FILE).chmod((folder / CONFIG_FILE).stat().st_mode)
+
+
+def empty_model(build: Callable[[], nn.Module]) -> nn.Module:
     """The model with the shapes of its weights alone: it takes no memory, whatever its size."""
     try:
         with torch.device("meta"):
-            return task.build_model(encoder)
-    except (RuntimeError, TypeError) as error:  # sizes that no tensor can have
+            return build()
+    except (RuntimeError, TypeError, ValueError) as error:  # sizes that no tensor, shares that no dropout can have
         raise ConfigError(str(error).partition("\n")[0]) from None
 
 
@@ -178,7 +184,7 @@ def _load_weights(path: Path, task: Task, encoder: EncoderConfig) -> nn.Module:
     if encoder.num_layers > len(weights):
         raise CheckpointError(f"{path} has {len(weights)} tensors, too few for {encoder.num_layers} layers")
     try:
-        model = empty_model(task, encoder)
+        model = empty_model(lambda: task.build_model(encoder))
     except ConfigError as error:
         raise CheckpointError(f"{path.with_name(CONFIG_FILE)} describes no possible model: {error}") from None
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

@@ -217,6 +217,9 @@ def _check_room(task: AnyTask, encoder: EncoderConfig, device: torch.device) -> 
 
 def _num_parameters(task: AnyTask, encoder: EncoderConfig) -> int:
     """Layers are alike: the second tells what each further one adds."""
-    models = [empty_model(task, replace(encoder, num_layers=num_layers)) for num_layers in (1, 2)]
-    one, two = (sum(parameter.numel() for parameter in model.parameters()) for model in models)
+    one, two = (_num_parameters_with(task, replace(encoder, num_layers=num_layers)) for num_layers in (1, 2))
     return one + (encoder.num_layers - 1) * (two - one)
+
+
+def _num_parameters_with(task: AnyTask, encoder: EncoderConfig) -> int:
+    return sum(parameter.numel() for parameter in empty_model(lambda: task.build_model(encoder)).parameters())

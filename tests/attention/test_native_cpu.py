@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -401,3 +402,30 @@ def test_lists_made_in_inference_mode_are_checked_at_every_call():
         pattern.key_blocks[0] = 2
         with pytest.raises(ShapeError, match=r"key_blocks must be from 0 to 1, got 0 to 2"):
             block_sparse_attention(q, k, v, pattern=pattern, backend="native")
+
+
+def test_no_memory_for_the_kernels_is_said(monkeypatch):
+    class Library:
+        bigbird_forward = staticmethod(lambda _: 1)
+
+    monkeypatch.setattr(native_cpu, "_library_or_reason", lambda: (Library, "", "avx2"))
+    q = torch.randn(1, 1, 32, 8)
+    pattern = PatternSpec(block_size=16).build(num_blocks=2, num_heads=1)
+    with pytest.raises(MemoryError, match="block_sparse_attention: no memory left for the kernels' scratch space"):
+        block_sparse_attention(q, q, q, pattern=pattern, backend="native")
+
+
+@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="the system has no huge pages")
+def test_large_results_ask_for_huge_pages():
+    q = torch.randn(1, 1, 65_536, 64)  # 16 MiB
+    pattern = PatternSpec().build(num_blocks=1024, num_heads=1)
+    out = block_sparse_attention(q, q, q, pattern=pattern, backend="native")
+    middle, is_there = out.data_ptr() + out.nbytes // 2, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            first, end = (int(number, 16) for number in line.split()[0].split("-"))
+            is_there = first <= middle < end
+        if is_there and line.startswith("VmFlags:"):
+            assert "hg" in line.split()
+            return
+    raise AssertionError("the result lies nowhere")

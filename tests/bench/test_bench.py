@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from bigbird import config as configs
 from bigbird.attention import PatternSpec, native_cpu
-from bigbird.bench import attention, contenders, encoder, model, report
+from bigbird.bench import attention, contenders, encoder, memory, model, report
 from bigbird.bench.memory import peak_of
 from bigbird.bench.timing import Spread, in_turn
 from bigbird.errors import ConfigError, InputError, WrongAnswer
@@ -252,6 +253,20 @@ def test_memory_is_that_of_the_shape_asked_for():
     changes = [{}, {"num_heads": 2}, {"head_dim": 16}]
     whole, fewer, narrow = (peak_of("attention", "gathered", 2048, replace(usual, **c)) for c in changes)
     assert max(fewer, narrow) < 0.7 * whole
+
+
+def test_what_is_measured_in_the_new_process_is_the_whole_shape(monkeypatch):
+    shape = contenders.Shape(length=64, num_heads=2, dtype="bfloat16", spec=PatternSpec(block_size=16, random_blocks=1))
+    asked = []
+
+    def run(command, **_):
+        asked.extend(command[-2:])
+        return SimpleNamespace(returncode=0, stdout="5")
+
+    monkeypatch.setattr(memory.subprocess, "run", run)
+    assert peak_of("attention", "gathered", 2048, shape) == 5
+    assert asked[0] == "2048"
+    assert configs.from_json(contenders.Shape, json.loads(asked[1]), source="") == shape
 
 
 def test_memory_that_cannot_be_measured_is_said():

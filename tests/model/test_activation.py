@@ -98,3 +98,12 @@ def test_else_it_is_pytorchs(case, monkeypatch):
         monkeypatch.setattr(activation, "_has_kernel", lambda: False)
     x = values(40, dtype=torch.float64 if case == "float64" else torch.float32)
     assert torch.equal(gelu_tanh(x), F.gelu(x, approximate="tanh"))
+
+
+def test_no_memory_for_the_kernel_is_said(monkeypatch):
+    class Library:
+        bigbird_gelu = staticmethod(lambda _: 1)
+
+    monkeypatch.setattr(native_cpu, "library", lambda: Library)
+    with pytest.raises(MemoryError, match="gelu: no memory left to start threads"):
+        gelu_tanh(values(10))

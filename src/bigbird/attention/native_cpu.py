@@ -24,14 +24,14 @@ BUILDS = ("avx512_bf16", "avx512", "avx2", "generic")
 
 _ABI = 3  # BIGBIRD_ABI in native/problem.h
 _FOLDER = Path(__file__).with_name("native")
-_ELEMENTS = {torch.float32: 0, torch.bfloat16: 1}
+ELEMENTS = {torch.float32: 0, torch.bfloat16: 1}  # ElementType of native/problem.h
 
 
 def why_not(q: Tensor, _pattern: BlockPattern, /) -> str | None:
     """Needs a CPU tensor of float32 or bfloat16, and the library."""
     if q.device.type != "cpu":
         return f"it computes on the CPU, the tensors are on {q.device}"
-    if q.dtype not in _ELEMENTS:
+    if q.dtype not in ELEMENTS:
         return f"it computes in float32 and bfloat16, got {q.dtype}"
     return _reason() or None
 
@@ -226,7 +226,7 @@ def _call(function: str, views: dict[str, Tensor], softmax: Tensor, lists: _List
     num_query_blocks = -(-q.shape[2] // lists.block_size)
     _check_lists(lists, q.shape[1], num_query_blocks, -(-k.shape[2] // lists.block_size))
     problem = _Problem(
-        element=_ELEMENTS[q.dtype],
+        element=ELEMENTS[q.dtype],
         num_threads=torch.get_num_threads(),
         batch=q.shape[0],
         heads=q.shape[1],

@@ -16,17 +16,21 @@ from bigbird.interop.huggingface_names import encoder_weights
 from bigbird.model.encoder import Encoder, EncoderConfig
 
 _ALLOWED_ERROR = 1e-3  # of float32 outputs, which a layer norm has made about 1 in size
-MODES = ("train", "eval")
+_MODES = ("train", "eval")
 
 
 def pairs(
-    config: EncoderConfig, token_ids: Tensor, dtype: torch.dtype, their_config: Any, say: Callable[[str], None]
+    config: EncoderConfig,
+    token_ids: Tensor,
+    dtype: torch.dtype,
+    their_config: Callable[[], Any],
+    say: Callable[[str], None],
 ) -> Iterator[Subject]:
     """Ours and theirs for each of the two graphs theirs computes, checked against each other in float32 first.
 
     token_ids: int64 [length]. Without transformers ours takes part alone.
     """
-    for mode in MODES:
+    for mode in _MODES:
         ours = Encoder(_with_graph(config, mode)).eval().to(token_ids.device)
         try:
             theirs = _their_encoder(their_config(), is_training=mode == "train").to(token_ids.device)

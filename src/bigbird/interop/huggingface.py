@@ -13,10 +13,8 @@ A model comes in evaluation mode, in the number type of its file. A head's folde
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 from bigbird.interop.huggingface_config import HubGraph
-from bigbird.interop.huggingface_kinds import KIND
 from bigbird.interop.huggingface_reading import load
 from bigbird.interop.huggingface_writing import save
 from bigbird.model.encoder import Encoder
@@ -37,34 +35,34 @@ __all__ = [
 
 def load_encoder(folder: str | Path, graph: HubGraph = "checkpoint") -> Encoder:
     """BigBirdModel, or the encoder of a model with a head; the pooler is left behind."""
-    return cast(Encoder, load(folder, graph, KIND["load_encoder"]))
+    return load(folder, graph, Encoder)
 
 
 def load_masked_lm(folder: str | Path, graph: HubGraph = "checkpoint") -> MaskedLanguageModel:
     """BigBirdForMaskedLM; also out of a folder of BigBirdForPreTraining."""
-    return cast(MaskedLanguageModel, load(folder, graph, KIND["load_masked_lm"]))
+    return load(folder, graph, MaskedLanguageModel)
 
 
 def load_question_answering(folder: str | Path, graph: HubGraph = "checkpoint") -> SpanReader:
     """BigBirdForQuestionAnswering."""
-    return cast(SpanReader, load(folder, graph, KIND["load_question_answering"]))
+    return load(folder, graph, SpanReader)
 
 
 def load_sequence_classifier(folder: str | Path, graph: HubGraph = "checkpoint") -> FirstTokenClassifier:
     """BigBirdForSequenceClassification."""
-    return cast(FirstTokenClassifier, load(folder, graph, KIND["load_sequence_classifier"]))
+    return load(folder, graph, FirstTokenClassifier)
 
 
 def load_token_classifier(folder: str | Path, graph: HubGraph = "checkpoint") -> TokenClassifier:
     """BigBirdForTokenClassification."""
-    return cast(TokenClassifier, load(folder, graph, KIND["load_token_classifier"]))
+    return load(folder, graph, TokenClassifier)
 
 
 def load_multiple_choice(folder: str | Path, graph: HubGraph = "checkpoint") -> ChoiceScorer:
     """BigBirdForMultipleChoice."""
-    return cast(ChoiceScorer, load(folder, graph, KIND["load_multiple_choice"]))
+    return load(folder, graph, ChoiceScorer)
 
 
 def load_pretraining(folder: str | Path, graph: HubGraph = "checkpoint") -> PretrainingModel:
     """BigBirdForPreTraining."""
-    return cast(PretrainingModel, load(folder, graph, KIND["load_pretraining"]))
+    return load(folder, graph, PretrainingModel)

@@ -52,13 +52,13 @@ class Kind:
         return not has_pooler and self.module is not SpanReader
 
 
-def kind_of(model: nn.Module) -> Kind:
-    """The kind whose class the model has."""
+def kind_of(module: type[nn.Module]) -> Kind:
+    """The kind that has this class of ours."""
     for kind in KINDS:
-        if type(model) is kind.module:
+        if module is kind.module:
             return kind
     allowed = ", ".join(kind.module.__name__ for kind in KINDS)
-    raise ConfigError(f"transformers has no BigBird like {type(model).__name__}; it can have {allowed}")
+    raise ConfigError(f"transformers has no BigBird like {module.__name__}; it can have {allowed}")
 
 
 def kinds_with(names: set[str]) -> list[Kind]:
@@ -156,4 +156,3 @@ KINDS = (
         lambda _, config: PretrainingModel(config),
     ),
 )
-KIND = {kind.loader: kind for kind in KINDS}

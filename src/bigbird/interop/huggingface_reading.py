@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from bigbird import machine
-from bigbird.errors import CheckpointError
+from bigbird.checkpoint import CONFIG_FILE, empty_model
+from bigbird.errors import CheckpointError, ConfigError
 from bigbird.interop import huggingface_files as files
 from bigbird.interop.huggingface_config import HubConfig, HubGraph, encoder_config, from_hub
 from bigbird.interop.huggingface_files import StoredTensor
-from bigbird.interop.huggingface_kinds import KIND, KINDS, Kind, kinds_with
+from bigbird.interop.huggingface_kinds import KINDS, Kind, kind_of, kinds_with
 from bigbird.interop.huggingface_names import BASE, COUNTERS, POOLER, TIED, Pair, to_ours, with_base
-from bigbird.model.encoder import EncoderConfig
+from bigbird.model.encoder import Encoder, EncoderConfig
+
+Model = TypeVar("Model", bound=nn.Module)
 
 _NAMED = 3  # faults of a kind that an error names
 
 
-def load(folder: str | Path, graph: HubGraph, kind: Kind) -> nn.Module:
-    """Our model of that kind."""
+def load(folder: str | Path, graph: HubGraph, module: type[Model]) -> Model:
+    """A model of that class of ours."""
+    kind = kind_of(module)
     place = files.find_folder(folder)
-    source = str(place / files.CONFIG_FILE)
-    hub = from_hub(files.read_json(place / files.CONFIG_FILE), source=source)
+    source = str(place / CONFIG_FILE)
+    hub = from_hub(files.read_json(place / CONFIG_FILE), source=source)
     if kind.has_tied_output and not hub.tie_word_embeddings:
         raise CheckpointError(f"{source}: tie_word_embeddings is false; ours guesses tokens with the token vectors")
     config = encoder_config(hub, graph, source=source)
@@ -35,6 +40,7 @@ def load(folder: str | Path, graph: HubGraph, kind: Kind) -> nn.Module:
     pairs = list(kind.pairs(config.num_layers))
     _check_fit(place, stored, _expected(model, pairs), kind)
     model.load_state_dict(to_ours(_read(place, stored, pairs, kind), pairs), assign=True)
+    assert isinstance(model, module)
     return model.eval()
 
 
@@ -54,10 +60,9 @@ def canonical(stored: Mapping[str, StoredTensor], place: Path) -> dict[str, Stor
 def _empty(kind: Kind, hub: HubConfig, config: EncoderConfig, source: str) -> nn.Module:
     """The model with the shapes of its weights alone."""
     try:
-        with torch.device("meta"):
-            return kind.build(hub, config)
-    except (RuntimeError, TypeError, ValueError) as error:  # sizes that no tensor, shares that no dropout can have
-        raise CheckpointError(f"{source} describes no possible model: {str(error).partition(chr(10))[0]}") from None
+        return empty_model(lambda: kind.build(hub, config))
+    except ConfigError as error:
+        raise CheckpointError(f"{source} describes no possible model: {error}") from None
 
 
 def _expected(model: nn.Module, pairs: list[Pair]) -> dict[str, tuple[int, ...]]:
@@ -98,7 +103,7 @@ def _hint(kind: Kind, stored: Mapping[str, StoredTensor]) -> str:
     found = kinds_with(set(stored))
     if not kind.head or kind in found:
         return ""
-    other = found[0] if found else KIND["load_encoder"]
+    other = found[0] if found else kind_of(Encoder)
     return f" It looks like a {other.architecture}: use {other.loader}."
 
 

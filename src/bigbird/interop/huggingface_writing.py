@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from bigbird.checkpoint import CONFIG_FILE, write_weights
 from bigbird.errors import CheckpointError, ConfigError
 from bigbird.interop import huggingface_files as files
 from bigbird.interop.huggingface_config import HubConfig, from_hub, to_hub
@@ -26,11 +26,11 @@ def save(model: nn.Module, folder: str | Path, *, like: str | Path | None = None
     like  a folder in that layout from which to take what our model has no place for: special tokens, names of labels,
           the pooler of an encoder that does not use it. So a model read from it and written comes out as it was.
     """
-    kind, target = kind_of(model), Path(folder).absolute()
+    kind, target = kind_of(type(model)), Path(folder).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError(f"{target} exists already; give a new folder")
     values, weights = _kept(like, kind, model)
-    weights.update(to_theirs(_plain(model), kind.pairs(_config(model).num_layers)))
+    weights.update(to_theirs(model.state_dict(), kind.pairs(_config(model).num_layers)))
     dtype = _one_type(weights)
     values |= {"torch_dtype" if "torch_dtype" in values else "dtype": dtype, "architectures": [kind.architecture]}
     if kind.module is Encoder:
@@ -51,8 +51,8 @@ def _kept(like: str | Path | None, kind: Kind, model: nn.Module) -> tuple[dict[s
     hub = HubConfig()
     if like is not None:
         place = files.find_folder(like)
-        kept = files.read_json(place / files.CONFIG_FILE)
-        hub = from_hub(kept, source=str(place / files.CONFIG_FILE))
+        kept = files.read_json(place / CONFIG_FILE)
+        hub = from_hub(kept, source=str(place / CONFIG_FILE))
         unused = _unused_pooler(place, config.hidden_size) if kind.keeps_unused_pooler else {}
     dtype = next(model.parameters()).dtype
     values = kept | to_hub(config, like=kept) | kind.settings(model, hub)
@@ -70,10 +70,6 @@ def _unused_pooler(place: Path, hidden_size: int) -> dict[str, Tensor]:
     return dict(zip(stored, files.read_tensors(stored.values()), strict=True))
 
 
-def _plain(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-
-
 def _one_type(weights: Mapping[str, Tensor]) -> str:
     types = {str(tensor.dtype).removeprefix("torch.") for tensor in weights.values()}
     if len(types) > 1:
@@ -88,8 +84,6 @@ def _write(target: Path, values: Mapping[str, Any], weights: Mapping[str, Tensor
     temporary = target.with_name(f".{target.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    (temporary / files.CONFIG_FILE).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
-    save_file(dict(weights), temporary / files.WEIGHTS_FILE, metadata={"format": "pt"})
-    # safetensors lets nobody but the owner read its files; whoever may read the config may read the weights
-    (temporary / files.WEIGHTS_FILE).chmod((temporary / files.CONFIG_FILE).stat().st_mode)
+    (temporary / CONFIG_FILE).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+    write_weights(temporary, weights)
     temporary.replace(target)

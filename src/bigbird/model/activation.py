@@ -19,12 +19,10 @@ from bigbird.attention.pattern import opaque
 
 Activation = Literal["gelu", "gelu_tanh", "relu"]
 
-_ELEMENTS = {torch.float32: 0, torch.bfloat16: 1}  # ElementType of native/problem.h
-
 
 def gelu_tanh(x: Tensor) -> Tensor:
     """X / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))), as BERT and BigBird compute GELU. Any shape."""
-    if x.device.type != "cpu" or x.dtype not in _ELEMENTS or not _has_kernel():
+    if x.device.type != "cpu" or x.dtype not in native_cpu.ELEMENTS or not _has_kernel():
         return F.gelu(x, approximate="tanh")
     result: Tensor = torch.ops.bigbird.gelu_tanh(x)
     return result
@@ -67,7 +65,7 @@ def _call(x: Tensor, grad_out: Tensor | None) -> Tensor:
     x = x.contiguous()
     out = torch.empty_like(x)
     problem = _Gelu(
-        element=_ELEMENTS[x.dtype],
+        element=native_cpu.ELEMENTS[x.dtype],
         num_threads=torch.get_num_threads(),
         count=x.numel(),
         x=x.data_ptr(),

@@ -11,7 +11,7 @@ from bigbird.attention import DocumentLayout
 from bigbird.model.activation import ACTIVATIONS
 from bigbird.model.blocks import FeedForward
 from bigbird.model.encoder import Encoder, EncoderConfig
-from bigbird.model.heads import MaskedLanguageModel, first_tokens
+from bigbird.model.heads import MaskedLanguageModel, SequenceClassifier, first_tokens
 from bigbird.model.linear import Linear
 
 
@@ -79,24 +79,18 @@ class SpanReader(nn.Module):
         return is_question
 
 
-class ChoiceScorer(nn.Module):
+class ChoiceScorer(SequenceClassifier):
     """How well each document, a question with one of its answers, fits: [documents] scores, softmax over a question's.
 
     Questions may have different numbers of answers; which documents belong together is the caller's to know.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
-        self.encoder = Encoder(config)
-        self.pooler = Linear(config.hidden_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = Linear(config.hidden_size, 1)
+        super().__init__(config, num_labels=1)
 
     def forward(self, token_ids: Tensor, layout: DocumentLayout, *, token_types: Tensor | None = None) -> Tensor:
         """token_ids, token_types: packed int64 [total] -> scores [documents]."""
-        first = first_tokens(self.encoder(token_ids, token_types=token_types, layout=layout), layout)
-        scores: Tensor = self.classifier(self.dropout(torch.tanh(self.pooler(first))))
-        return scores[: len(layout.lengths), 0]
+        return super().forward(token_ids, layout, token_types=token_types)[:, 0]
 
 
 class PretrainingLogits(NamedTuple):

@@ -18,7 +18,7 @@ class Family:
 
     names        the names shared by all tokenizers ([CLS], [PAD], …) to this vocabulary's pieces
     first        piece in front of all
-    after_first  piece behind the first of two texts, or behind the only one when there is no `last`
+    after_first  piece between two texts
     last         piece at the end
     hf_class     the tokenizer class that Hugging Face's tokenizer_config.json names
     bytes_for_unknown  whether characters outside printable ASCII are spelled in GPT-2's alphabet of bytes
