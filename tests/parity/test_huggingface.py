@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from bigbird.attention import DocumentLayout
 from bigbird.interop import huggingface
-from bigbird.interop.huggingface_kinds import KIND
+from bigbird.interop.huggingface_kinds import KINDS
 from bigbird.interop.huggingface_names import to_ours, with_base
 from hub_folders import CONFIG, MODELS, change_config, hub_folder, random_model
 
@@ -30,6 +30,8 @@ HEADS = [loader for loader in MODELS if loader != "load_encoder"]
 GRAPHS = ["transformers-train", "transformers-eval"]
 ERROR = {torch.float32: 1e-5, torch.float64: 1e-10}
 EVERY_DTYPE = pytest.mark.parametrize("dtype", ERROR, ids=str)
+
+KIND = {kind.loader: kind for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
