@@ -107,7 +107,8 @@ def test_the_whole_package_imports_and_attends_without_optional_packages():
     modules = sorted(
         "bigbird." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         for path in PACKAGE.rglob("*.py")
-        if path.stem not in ("__init__", "triton_kernels")  # imported by triton_launch where a GPU is at hand
+        # The kernels are imported by triton_launch where a GPU is at hand; the other says that transformers is missing.
+        if path.stem not in ("__init__", "triton_kernels") and path.name != "transformers.py"
     )
     code = (
         f"import importlib\nfor name in {modules!r}: importlib.import_module(name)\n"

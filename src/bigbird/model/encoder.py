@@ -17,6 +17,7 @@ from bigbird.model.blocks import EncoderBlock, FeedForward, Norm
 from bigbird.model.embeddings import NUM_LETTERS, BaseConvolution, Embeddings, SinusoidalPositions, rotary_table
 
 Positions = Literal["learned", "rotary", "sinusoidal"]
+Padding = Literal["document", "batch"]
 
 MAX_BLOCK_SIZE = 4096  # the longest document published weights read: beyond one block there is nothing sparse
 _BASES_PER_TOKEN = range(8, 21)  # those of KmerTokenizer; fewer the convolution outreaches, more do not fit int64
@@ -126,7 +127,8 @@ class Encoder(nn.Module):
         encoder(token_ids, key_mask)          [batch, length] -> [batch, length, hidden], zeros where masked
         encoder(token_ids, layout=layout)     [total]         -> [total, hidden]
 
-    A padded batch is packed first: every document then has its own pattern, whatever its neighbours or padding.
+    A padded batch is packed first: every document then has its own pattern, whatever its neighbours or padding. With
+    padding="batch" every row counts as one document of the padded length whose padding is masked, as in transformers.
     """
 
     backend: Backend = "auto"
@@ -146,9 +148,16 @@ class Encoder(nn.Module):
         *,
         token_types: Tensor | None = None,
         layout: DocumentLayout | None = None,
+        padding: Padding = "document",
     ) -> Tensor:
         """token_ids, token_types: int64 [batch, length] with key_mask bool, True = real; or [total] with `layout`."""
+        if padding not in get_args(Padding):
+            raise ShapeError(f"padding must be one of {', '.join(get_args(Padding))}, got {padding!r}")
         if layout is not None:
+            if padding != "document":
+                raise ShapeError(
+                    "padding='batch' is for a padded batch; packed documents, given with layout, have none"
+                )
             if key_mask is not None:
                 raise ShapeError(
                     "key_mask and layout were both given; a layout already says which places are real. Give key_mask "
@@ -157,20 +166,25 @@ class Encoder(nn.Module):
             return self._encode(token_ids, layout, token_types)
         key_mask = _full_mask(token_ids) if key_mask is None else key_mask
         _check_padded(token_ids, key_mask)
-        layout = DocumentLayout.from_mask(key_mask, block_size=self.config.pattern.block_size)
-        packed_types = None if token_types is None else layout.pack(token_types[key_mask])
-        encoded = self._encode(layout.pack(token_ids[key_mask]), layout, packed_types)
+        placed = key_mask if padding == "document" else _full_mask(token_ids)
+        layout = DocumentLayout.from_mask(placed, block_size=self.config.pattern.block_size)
+        packed_types = None if token_types is None else layout.pack(token_types[placed])
+        visible = layout.is_real(token_ids.device) if padding == "document" else layout.pack(key_mask.flatten())
+        encoded = self._encode(layout.pack(token_ids[placed]), layout, packed_types, visible)
         padded = encoded.new_zeros(*token_ids.shape, encoded.shape[1])
-        padded[key_mask] = layout.unpack(encoded)
-        return padded
+        padded[placed] = layout.unpack(encoded)
+        return padded if padding == "document" else padded.masked_fill(~key_mask[..., None], 0)
 
-    def _encode(self, token_ids: Tensor, layout: DocumentLayout, token_types: Tensor | None) -> Tensor:
+    def _encode(
+        self, token_ids: Tensor, layout: DocumentLayout, token_types: Tensor | None, visible: Tensor | None = None
+    ) -> Tensor:
+        """Visible: bool [total], the keys that are seen; every real token unless given."""
         self._check_packed(token_ids, layout)
         config, device = self.config, token_ids.device
         positions = layout.positions(device)
         is_rotary = config.positions == "rotary"
         visibility = Visibility(
-            key_mask=layout.is_real(device)[None],
+            key_mask=(layout.is_real(device) if visible is None else visible)[None],
             rotary=rotary_table(positions, head_dim=config.head_dim, base=config.rotary_base) if is_rotary else None,
             backend=self.backend,
         )
