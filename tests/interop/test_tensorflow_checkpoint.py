@@ -292,11 +292,8 @@ def test_a_checkpoint_written_by_tensorflow_gives_the_same_model(checkpoint, tmp
 @pytest.mark.parametrize(
     ("file", "damage", "message"),
     [
-        (
-            "data-00000-of-00001",
-            lambda data: data[: len(data) // 2],
-            r"its index lists weights of .* They were cut off",
-        ),
+        ("data-00000-of-00001", lambda data: data[: len(data) // 2], r"TensorFlow cannot read .*Copy both files"),
+        ("data-00000-of-00001", lambda data: data[:5000], r"its index lists weights of .* They were cut off"),
         ("data-00000-of-00001", lambda data: bytes(len(data)), r"TensorFlow cannot read .*Copy both files"),
         ("index", lambda data: data[: len(data) // 2], r"TensorFlow cannot read its index"),
         ("index", lambda data: b"", r"TensorFlow cannot read its index"),
