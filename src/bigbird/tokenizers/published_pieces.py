@@ -22,9 +22,11 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LETTERS_AT_ONCE = 1 << 16  # of a text: `tokenizers` takes some 600 bytes for each while it works
-# Behind a letter and before a space or such a mark both kinds of vocabulary always end a word, so that the two sides
-# can be read one after the other.
+# Behind a letter and before a space or such a mark both kinds of vocabulary end a word, so that the two sides can be
+# read one after the other. Where the first word of a text counts as behind a space, only a space will do.
 _SAFE = re.compile(r"[^\W\d_](?=[\s!-/:-@\[-`{-~。、，])")
+_SAFE_BEFORE_SPACE = re.compile(r"[^\W\d_](?= )")
+_NONE = np.empty(0, np.int64)
 _SPACE = LETTERS[ord(" ")]
 
 
@@ -72,7 +74,9 @@ class PublishedPieces:
 
     def write(self, folder: Path) -> None:
         """Write tokenizer.json, and the lists that older programs read."""
-        self._reading.save(str(folder / TOKENIZER_FILE))
+        engine = self._with_symbols(self._build())
+        engine.post_processor = self._template()
+        engine.save(str(folder / TOKENIZER_FILE))
         if isinstance(self._vocabulary, WordPieces):
             (folder / WORD_FILE).write_text("".join(f"{piece}\n" for piece in self.pieces), newline="\n")
             return
@@ -83,17 +87,32 @@ class PublishedPieces:
 
     @cached_property
     def _reading(self) -> tokenizers.Tokenizer:
-        engine = self._build()
-        engine.add_special_tokens([self._added(piece) for piece in dict.fromkeys(self._family.names.values())])
-        return engine
+        return self._with_symbols(self._build())
 
     @cached_property
     def _spelling(self) -> tokenizers.Tokenizer:
         return self._build()
 
     def _build(self) -> tokenizers.Tokenizer:
-        build = _word_pieces if isinstance(self._vocabulary, WordPieces) else _byte_pairs
-        return build(self._vocabulary, self._family)  # type: ignore[arg-type]
+        if isinstance(self._vocabulary, BytePairs):
+            return _byte_pairs(self._vocabulary)
+        return _word_pieces(self._vocabulary, unknown=self._family.names["[UNK]"])
+
+    def _template(self) -> processors.TemplateProcessing:
+        """What `TextTokenizer.join` does, for other programs."""
+        family = self._family
+        second = family.second_type
+        between = [f"{piece}:0" for piece in family.after_first]
+        used = {f"{family.first}", family.last, *family.after_first}
+        return processors.TemplateProcessing(
+            single=[f"{family.first}:0", "$A:0", f"{family.last}:0"],
+            pair=[f"{family.first}:0", "$A:0", *between, f"$B:{second}", f"{family.last}:{second}"],
+            special_tokens=[(piece, self.pieces.index(piece)) for piece in sorted(used)],
+        )
+
+    def _with_symbols(self, engine: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+        engine.add_special_tokens([self._added(piece) for piece in dict.fromkeys(self._family.names.values())])
+        return engine
 
     def _added(self, piece: str) -> AddedToken:
         takes_space = isinstance(self._vocabulary, BytePairs) and self._vocabulary.mask_takes_space
@@ -102,8 +121,10 @@ class PublishedPieces:
         )
 
     def _encode(self, engine: tokenizers.Tokenizer, text: str) -> Encoding:
-        parts = [_part(engine, text[start:end], start) for start, end in _parts(text)]
-        ids, starts, ends = (np.concatenate([np.empty(0, np.int64), *column]) for column in zip(*parts, strict=True))
+        has_prefix = isinstance(self._vocabulary, BytePairs) and self._vocabulary.add_prefix_space
+        parts = _parts(text, _SAFE_BEFORE_SPACE if has_prefix else _SAFE)
+        read = [(_NONE, _NONE, _NONE), *(_part(engine, text[start:end], start) for start, end in parts)]
+        ids, starts, ends = (np.concatenate(column) for column in zip(*read, strict=True))
         if isinstance(self._vocabulary, BytePairs):
             starts = self._without_space(text, ids, starts, ends)
         return Encoding(ids, starts, ends)
@@ -125,11 +146,11 @@ class PublishedPieces:
 _UNUSED = re.compile(r"\[unused\d+\]")
 
 
-def _parts(text: str) -> Iterator[tuple[int, int]]:
+def _parts(text: str, safe: re.Pattern[str]) -> Iterator[tuple[int, int]]:
     """Parts of a text that are read alone, each of some _LETTERS_AT_ONCE characters."""
     start = 0
     while start < len(text):
-        found = _SAFE.search(text, start + _LETTERS_AT_ONCE)
+        found = safe.search(text, start + _LETTERS_AT_ONCE)
         end = found.end() if found else len(text)
         check_run(end - start - _LETTERS_AT_ONCE)
         yield start, end
@@ -144,9 +165,9 @@ def _part(
     return np.array(encoded.ids, np.int64), places[:, 0], places[:, 1]
 
 
-def _word_pieces(vocabulary: WordPieces, family: Family) -> tokenizers.Tokenizer:
+def _word_pieces(vocabulary: WordPieces, *, unknown: str) -> tokenizers.Tokenizer:
     ids = {piece: index for index, piece in enumerate(vocabulary.pieces)}
-    engine = tokenizers.Tokenizer(models.WordPiece(ids, unk_token=family.names["[UNK]"], max_input_chars_per_word=100))
+    engine = tokenizers.Tokenizer(models.WordPiece(ids, unk_token=unknown, max_input_chars_per_word=100))
     engine.normalizer = normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=vocabulary.split_chinese,
@@ -155,22 +176,12 @@ def _word_pieces(vocabulary: WordPieces, family: Family) -> tokenizers.Tokenizer
     )
     engine.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     engine.decoder = decoders.WordPiece(prefix="##")
-    first, last = family.names["[CLS]"], family.names["[SEP]"]
-    engine.post_processor = processors.TemplateProcessing(
-        single=f"{first}:0 $A:0 {last}:0",
-        pair=f"{first}:0 $A:0 {last}:0 $B:1 {last}:1",
-        special_tokens=[(piece, ids[piece]) for piece in (first, last)],
-    )
     return engine
 
 
-def _byte_pairs(vocabulary: BytePairs, family: Family) -> tokenizers.Tokenizer:
+def _byte_pairs(vocabulary: BytePairs) -> tokenizers.Tokenizer:
     ids = {piece: index for index, piece in enumerate(vocabulary.pieces)}
     engine = tokenizers.Tokenizer(models.BPE(ids, list(vocabulary.merges)))
     engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=vocabulary.add_prefix_space)
     engine.decoder = decoders.ByteLevel()
-    first, last = family.names["[CLS]"], family.names["[SEP]"]
-    engine.post_processor = processors.RobertaProcessing(
-        (last, ids[last]), (first, ids[first]), trim_offsets=True, add_prefix_space=vocabulary.add_prefix_space
-    )
     return engine

@@ -39,13 +39,13 @@ class BytePairs:
     """Pieces in GPT-2's alphabet of bytes, and which pairs become one, first ones first.
 
     add_prefix_space  whether the first word of a text counts as one behind a space
-    mask_takes_space  whether <mask> found in text takes the space before it
+    mask_takes_space  whether <mask> found in text takes the space before it, which only tokenizer.json tells
     """
 
     pieces: tuple[str, ...]
     merges: tuple[tuple[str, str], ...]
     add_prefix_space: bool = False
-    mask_takes_space: bool = True
+    mask_takes_space: bool = False
 
 
 def read_vocabulary(folder: Path, family: Family, settings: Mapping[str, Any]) -> WordPieces | BytePairs:
