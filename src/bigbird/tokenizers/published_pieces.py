@@ -22,9 +22,10 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LETTERS_AT_ONCE = 1 << 16  # of a text: `tokenizers` takes some 600 bytes for each while it works
-# Behind a letter and before a space or such a mark both kinds of vocabulary end a word, so that the two sides can be
-# read one after the other. Where the first word of a text counts as behind a space, only a space will do.
-_SAFE = re.compile(r"[^\W\d_](?=[\s!-/:-@\[-`{-~。、，])")
+# Behind a letter and before a space or such a mark both kinds of vocabulary end a word, and no special token goes on,
+# as it would with ] or >. So the two sides can be read one after the other. Where the first word of a text counts as
+# behind a space, only a space will do.
+_SAFE = re.compile(r"[^\W\d_](?=[ \t\n\r!-/:-=?@\[\\^-`{-~。、，])")
 _SAFE_BEFORE_SPACE = re.compile(r"[^\W\d_](?= )")
 _NONE = np.empty(0, np.int64)
 _SPACE = LETTERS[ord(" ")]
