@@ -9,7 +9,7 @@ from torch import nn
 
 from bigbird.attention import PatternSpec
 from bigbird.errors import ConfigError
-from bigbird.interop.huggingface_config import HubConfig, HubGraph, encoder_config
+from bigbird.interop.huggingface_settings import HubConfig, HubGraph, to_pattern
 from bigbird.interop.transformers_documents import Padding
 from bigbird.interop.transformers_layers import GeluTanh, SparseSelfAttention, prepare, refuse_attention_type
 from bigbird.interop.transformers_library import part
@@ -40,6 +40,8 @@ def accelerate(model: Model, *, graph: HubGraph = "checkpoint", padding: Padding
     A second call changes the settings, `restore` takes everything back. Decoders and attention weights as output are
     refused. (docs/huggingface.md)
     """
+    if graph not in get_args(HubGraph):
+        raise ConfigError(f"graph must be one of {', '.join(get_args(HubGraph))}, got {graph!r}")
     if padding not in get_args(Padding):
         raise ConfigError(f"padding must be one of {', '.join(get_args(Padding))}, got {padding!r}")
     encoders = list(_encoders(model))
@@ -97,7 +99,7 @@ def _spec(config: Any, graph: HubGraph) -> PatternSpec:
         num_random_blocks=config.num_random_blocks,
         max_position_embeddings=config.max_position_embeddings,
     )
-    return encoder_config(hub, graph, source="the model's config").pattern
+    return to_pattern(hub, graph)
 
 
 def _layers(encoder: Any) -> Any:
