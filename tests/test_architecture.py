@@ -103,12 +103,31 @@ def in_fresh_python(code, *blocked):
 OPTIONAL = ("triton", "transformers", "pysam", "pyfaidx", "matplotlib", "sklearn", "fastapi", "onnx", "tensorflow")
 
 
+NEED_TRANSFORMERS = (  # their classes are filled-in classes of transformers; nothing else imports them
+    "transformers",
+    "transformers_base",
+    "transformers_config",
+    "transformers_heads",
+    "transformers_models",
+    "transformers_pipelines",
+    "transformers_question_answering",
+    "transformers_summarization",
+)
+
+
+@pytest.mark.parametrize("name", NEED_TRANSFORMERS)
+def test_what_needs_transformers_says_how_to_install_it(name):
+    done = in_fresh_python(f"import bigbird.interop.{name}", "transformers")
+    assert "bigbird.errors.MissingDependency: " in done.stderr
+    assert "needs transformers, which is not installed. Run: pip install 'bigbird[hf]'" in done.stderr
+
+
 def test_the_whole_package_imports_and_attends_without_optional_packages():
     modules = sorted(
         "bigbird." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         for path in PACKAGE.rglob("*.py")
-        # The kernels are imported by triton_launch where a GPU is at hand; the other says that transformers is missing.
-        if path.stem not in ("__init__", "triton_kernels") and path.name != "transformers.py"
+        if path.stem not in ("__init__", "triton_kernels")  # imported by triton_launch where a GPU is at hand
+        and path.stem not in NEED_TRANSFORMERS
     )
     code = (
         f"import importlib\nfor name in {modules!r}: importlib.import_module(name)\n"

@@ -487,26 +487,45 @@ def test_trainer_takes_a_step_with_accumulation_and_checkpointing(tmp_path):
     assert all(torch.equal(p, q) for p, q in zip(loaded.parameters(), wrapper.parameters(), strict=True))
 
 
+# What docs/transformers.md names.
+LORA_PLACES = r".*\.encoder\..*\.(qkv|output|inner)"
+HEADS_TO_TRAIN = {
+    SequenceClassifier: ("SEQ_CLS", ["pooler", "classifier"], {"labels": torch.tensor([0, 1])}),
+    FirstTokenClassifier: ("SEQ_CLS", ["hidden", "classifier"], {"labels": torch.tensor([0, 1])}),
+    TokenClassifier: ("TOKEN_CLS", ["classifier"], {"labels": torch.ones(2, 60, dtype=torch.int64)}),
+    SpanReader: (
+        "QUESTION_ANS",
+        ["core.feed_forward", "core.norm", "ends"],
+        {"start_positions": torch.tensor([8, 9]), "end_positions": torch.tensor([8, 9])},
+    ),
+}
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT and transformers among themselves
-def test_lora_trains_its_matrices_alone_and_is_stored_and_merged(tmp_path):
+@pytest.mark.parametrize("kind", HEADS_TO_TRAIN, ids=lambda kind: kind.__name__)
+def test_lora_trains_its_matrices_and_the_head_and_is_stored_and_merged(tmp_path, kind):
     peft = pytest.importorskip("peft")
-    wrapper = wrapped(SequenceClassifier)
-    lora = peft.LoraConfig(
-        task_type="SEQ_CLS", r=2, target_modules=["qkv", "inner"], modules_to_save=["pooler", "classifier"]
-    )
-    model = peft.get_peft_model(wrapper, lora)
-    trained = {name for name, p in model.named_parameters() if p.requires_grad}
-    assert all("lora_" in name or "modules_to_save" in name for name in trained)
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
+    task, head, labels = HEADS_TO_TRAIN[kind]
+    lora = peft.LoraConfig(task_type=task, r=2, target_modules=LORA_PLACES, modules_to_save=[*head])
+    model = peft.get_peft_model(wrapped(kind), lora)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    assert {"lora_" in name or "modules_to_save" in name for name in trained} == {True}
+    of_the_encoder = [name for name in trained if ".encoder." in name]
+    assert all("lora_" in name for name in of_the_encoder)
+    assert len(of_the_encoder) == CONFIG.num_layers * 4 * 2
+    parts = {name.split(".modules_to_save")[0] for name in trained if ".encoder." not in name}
+    assert parts == {name for name in parts if name.endswith(tuple(head))}
+    assert len(parts) == len(head)
+    optimizer = torch.optim.SGD(trained.values(), lr=0.5)
     for _ in range(2):
-        model(**padded(), labels=torch.tensor([0, 1])).loss.backward()
+        model(**padded(), **labels).loss.backward()
         optimizer.step()
     model.eval()
-    out = model(**padded()).logits
+    out = numbers(model(**padded()))[0]
     model.save_pretrained(tmp_path)
-    loaded = peft.PeftModel.from_pretrained(wrapped(SequenceClassifier), tmp_path).eval()
-    assert torch.equal(loaded(**padded()).logits, out)
-    torch.testing.assert_close(model.merge_and_unload()(**padded()).logits, out)
+    loaded = peft.PeftModel.from_pretrained(wrapped(kind), tmp_path).eval()
+    assert torch.equal(numbers(loaded(**padded()))[0], out)
+    torch.testing.assert_close(numbers(model.merge_and_unload()(**padded()))[0], out)
 
 
 def test_pipelines_of_transformers_take_our_models(tmp_path):

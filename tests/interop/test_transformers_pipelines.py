@@ -346,6 +346,29 @@ def test_pipelines_come_by_name_from_a_folder_and_leave_no_code_in_one(tmp_path)
     assert again(question=QUESTION, context=context) == pipe(question=QUESTION, context=context)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT and transformers among themselves
+@pytest.mark.parametrize("task", [None, "QUESTION_ANS"])
+def test_a_reader_inside_peft_answers_as_alone(task):
+    peft = pytest.importorskip("peft")
+    context = document(60)
+    expected = asker()(question=QUESTION, context=context, top_k=3)
+    adapted = peft.get_peft_model(ours(), peft.LoraConfig(task_type=task, r=2, target_modules=["qkv"])).eval()
+    same(asker(adapted)(question=QUESTION, context=context, top_k=3), expected)
+
+
+def test_a_reader_of_half_the_bits_answers():
+    context = document(60)
+    answer = asker(ours().to(torch.bfloat16))(question=QUESTION, context=context)
+    assert context[answer["start"] : answer["end"]] == answer["answer"] != ""
+    assert 0 < answer["score"] <= 1
+
+
+def test_a_model_that_reads_no_answers_is_an_error():
+    model = transformers.BertForMaskedLM(transformers.BertConfig(**SIZES))
+    with pytest.raises(ConfigError, match="answers need a question-answering model .* got BertForMaskedLM"):
+        asker(model)(question=QUESTION, context="the cat")
+
+
 def pegasus(attention="original_full"):
     config = transformers.BigBirdPegasusConfig(
         vocab_size=len(TOKENIZER), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,

@@ -225,8 +225,10 @@ class BigBirdSparseForMultipleChoice(BigBirdSparsePreTrainedModel):
         """labels: int64 [batch], the number of the right choice. hidden_states: [batch * choices, length, hidden]."""
         if input_ids is not None and input_ids.ndim != 3:
             raise ShapeError(f"input_ids must be [batch, choices, length], got {list(input_ids.shape)}")
-        rows = [None if x is None else x.flatten(0, 1) for x in (input_ids, attention_mask, token_type_ids)]
-        _, scores, hidden_states = self.compute(*rows, inputs_embeds, output_attentions, output_hidden_states)
+        ids, mask, types = (None if x is None else x.flatten(0, 1) for x in (input_ids, attention_mask, token_type_ids))
+        _, scores, hidden_states = self.compute(
+            ids, mask, types, inputs_embeds, output_attentions, output_hidden_states
+        )
         assert input_ids is not None
         logits = scores.view(input_ids.shape[:2])
         loss = None if labels is None else F.cross_entropy(logits, labels.to(logits.device))

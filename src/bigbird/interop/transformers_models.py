@@ -80,7 +80,8 @@ def from_bigbird(
     with torch.device("meta"):
         wrapped = wrapper(config)
     wrapped.hold(model)
-    return wrapped.train(model.training)
+    wrapped.train(model.training)
+    return wrapped
 
 
 def _head_settings(model: Any, labels: Sequence[str] | None) -> dict[str, Any]:

@@ -102,6 +102,11 @@ class QuestionAnsweringPipeline(ChunkPipeline):
 
     def _forward(self, inputs: dict[str, Any]) -> dict[str, Any]:
         out = self.model(**accepted(inputs, self.model))
+        if not hasattr(out, "start_logits"):
+            raise ConfigError(
+                f"answers need a question-answering model such as BertForQuestionAnswering, got "
+                f"{type(self.model).__name__}, which gives {', '.join(out)}"
+            )
         return {
             "start": out.start_logits,
             "end": out.end_logits,

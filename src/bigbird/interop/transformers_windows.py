@@ -51,6 +51,8 @@ def _positions(model: Any) -> int | None:
 def accepted(inputs: Mapping[str, Any], model: Any) -> dict[str, Tensor]:
     """The tensors that the model has an argument for; token types only if it tells two from another."""
     names = set(inspect.signature(model.forward).parameters)
+    if "input_ids" not in names:  # a wrapper that hands on what it gets, as PEFT's
+        names = set(_INPUTS)
     if getattr(model.config, "type_vocab_size", 2) < 2:
         names.discard("token_type_ids")
     return {name: value for name, value in inputs.items() if name in names}
@@ -102,7 +104,7 @@ def _overlap(room: int, num_others: int, stride: int | None, max_answer_length: 
 
 
 def _collected(encoded: Any, names: list[str], *, is_one: bool) -> QuestionWindows:
-    inputs = {name: [encoded[name]] if is_one else encoded[name] for name in encoded.keys() & _INPUTS}
+    inputs = {name: [encoded[name]] if is_one else encoded[name] for name in sorted(_INPUTS & encoded.keys())}
     if "token_type_ids" not in names and not any(map(any, inputs["token_type_ids"])):
         del inputs["token_type_ids"]  # a tokenizer that knows none; a model may make its own
     all_offsets = [encoded["offset_mapping"]] if is_one else encoded["offset_mapping"]
