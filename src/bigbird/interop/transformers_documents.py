@@ -97,7 +97,7 @@ _known = WeakTensorKeyDictionary()  # mask -> batches; every layer of one forwar
 def batch_of(
     mask: Tensor | None, *, batch: int, length: int, block_size: int, padding: Padding, device: torch.device
 ) -> Batch:
-    """The batch behind a mask: bool or integer, [batch, length] or [batch, 1, 1, length], 0 = padding."""
+    """The batch behind a mask, bool or integer [batch, length] or [batch, 1, 1, length], 0 = padding; None has none."""
     if mask is None:
         return _batch(None, batch, length, block_size, padding, device)
     if mask.shape not in ((batch, length), (batch, 1, 1, length)) or mask.is_floating_point():
