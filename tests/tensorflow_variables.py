@@ -18,18 +18,21 @@ def original_variables(model, *, scope="bert/", transform="cls/predictions/trans
         tables["token_type"] = encoder.embeddings.token_types
     for name, table in tables.items():
         found[f"{scope}embeddings/{name}_embeddings"] = table.weight
-    norm(found, f"{scope}encoder/LayerNorm", encoder.embeddings.norm)
+    is_prenorm = config.norm == "pre"
+    norm(found, f"{scope}encoder/LayerNorm", encoder.final_norm if is_prenorm else encoder.embeddings.norm)
     for index, layer in enumerate(encoder.layers):
         here = f"{scope}encoder/layer_{index}"
         qkv = layer.attention.qkv
-        for part, weight, bias in zip(("query", "key", "value"), qkv.weight.chunk(3), qkv.bias.chunk(3), strict=True):
+        parts = ("query", "key", "value")
+        for part, weight in zip(parts, qkv.weight.chunk(3), strict=True):
             found[f"{here}/attention/self/{part}/kernel"] = weight.T
+        for part, bias in zip(parts, () if qkv.bias is None else qkv.bias.chunk(3), strict=qkv.bias is not None):
             found[f"{here}/attention/self/{part}/bias"] = bias
         dense(found, f"{here}/attention/output/dense", layer.attention.output)
-        norm(found, f"{here}/attention/output/LayerNorm", layer.attention_norm)
         dense(found, f"{here}/intermediate/dense", layer.feed_forward.inner)
         dense(found, f"{here}/output/dense", layer.feed_forward.output)
-        norm(found, f"{here}/output/LayerNorm", layer.feed_forward_norm)
+        norm(found, f"{here}/attention/{'self' if is_prenorm else 'output'}/LayerNorm", layer.attention_norm)
+        norm(found, f"{here}/{'intermediate' if is_prenorm else 'output'}/LayerNorm", layer.feed_forward_norm)
     if hasattr(language_model, "transform"):
         dense(found, transform, language_model.transform)
         norm(found, transform, language_model.norm)
@@ -42,7 +45,9 @@ def original_variables(model, *, scope="bert/", transform="cls/predictions/trans
 
 
 def dense(found, name, module):
-    found[f"{name}/kernel"], found[f"{name}/bias"] = module.weight.T, module.bias
+    found[f"{name}/kernel"] = module.weight.T
+    if module.bias is not None:
+        found[f"{name}/bias"] = module.bias
 
 
 def norm(found, name, module):

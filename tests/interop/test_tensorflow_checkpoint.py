@@ -1,6 +1,7 @@
 """Checkpoints of the original, by its names; a dictionary of arrays stands for TensorFlow where that is not there."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -112,8 +113,8 @@ def test_defaults_are_those_the_published_models_were_trained_with():
     ours = read_tensorflow("here", reader=lambda _: Arrays(original_variables(Encoder(wide)))).model.config
     assert (ours.num_heads, ours.activation, ours.norm, ours.layer_norm_eps) == (12, "gelu_tanh", "post", 1e-12)
     assert (ours.pattern.block_size, ours.pattern.random_blocks, ours.pattern.graph) == (64, 3, "checkpoint")
-    changed = read(FULL, activation="relu", dropout=0.0).model.encoder.config
-    assert (changed.activation, changed.dropout) == ("relu", 0.0)
+    changed = read(FULL, activation="relu", scale_embeddings=True, layer_norm_eps=1e-5).model.encoder.config
+    assert (changed.activation, changed.scale_embeddings, changed.layer_norm_eps) == ("relu", True, 1e-5)
 
 
 def test_a_pooler_without_head_stays_behind_and_is_named():
@@ -143,6 +144,40 @@ def test_unknown_variables_are_refused_unless_the_encoder_alone_is_wanted():
     variables = FULL | {"bert/classifier/kernel": np.ones((16, 2), np.float32)}
     refused(variables, r"has variables unknown here \(classifier/kernel\)\. encoder_only=True reads the encoder")
     assert type(read(variables, encoder_only=True).model) is Encoder
+
+
+PEGASUS = replace(
+    CONFIG, norm="pre", embedding_norm=False, attention_bias=False, num_token_types=0, activation="relu",
+    scale_embeddings=True, layer_norm_eps=1e-5,
+)  # fmt: skip
+
+
+@torch.no_grad()
+def test_pegasus_encoder_is_told_by_its_names_and_its_decoder_is_named(tmp_path, monkeypatch):
+    model = random_model("load_encoder", PEGASUS)
+    decoder = {
+        "pegasus/decoder/layer_0/attention/self/query/kernel": np.ones((16, 16), np.float32),
+        "pegasus/decoder/LayerNorm/gamma": np.ones(16, np.float32),
+    }
+    variables = original_variables(model, scope="pegasus/") | decoder
+    told = {"activation": "relu", "scale_embeddings": True, "layer_norm_eps": 1e-5}
+    refused(variables, r"has a decoder \(decoder/LayerNorm/gamma, decoder/layer_0", **told)
+    ours, left_behind = read(variables, encoder_only=True, **told)
+    assert left_behind == tuple(sorted(decoder))
+    assert ours.config == PEGASUS
+    same_weights(ours, model)
+    token_ids = torch.randint(0, 90, (1, 100), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(ours(token_ids), model(token_ids))
+    monkeypatch.setitem(original.read_tensorflow.__kwdefaults__, "reader", lambda _: Arrays(variables))
+    with pytest.raises(ConfigError, match="transformers has such an encoder only as a part .* Give like="):
+        convert_tensorflow("here", tmp_path / "new", encoder_only=True, **SETTINGS, **told)
+
+
+def test_a_layer_with_norms_of_another_order_is_refused():
+    variables = original_variables(random_model("load_encoder", PEGASUS), scope="pegasus/")
+    gamma = "pegasus/encoder/layer_1/attention/self/LayerNorm/gamma"
+    variables[gamma.replace("self", "output")] = variables.pop(gamma)
+    refused(variables, r"unknown here \(encoder/layer_1/attention/output/LayerNorm/gamma\)|lacks 1 variables")
 
 
 @pytest.mark.parametrize(

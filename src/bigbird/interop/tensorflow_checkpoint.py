@@ -51,8 +51,9 @@ def load_tensorflow(
     *,
     num_heads: int = 12,
     activation: Activation = "gelu_tanh",
-    dropout: float = 0.1,
     pattern: PatternSpec = PUBLISHED_PATTERN,
+    scale_embeddings: bool = False,
+    layer_norm_eps: float = 1e-12,
     encoder_only: bool = False,
 ) -> Model:
     """The checkpoint PREFIX.index, PREFIX.data-… as a model of ours in evaluation mode.
@@ -60,25 +61,37 @@ def load_tensorflow(
     With masked-language head, pooler and next-sentence head it is a `PretrainingModel`, with the first alone a
     `MaskedLanguageModel`, with neither an `Encoder`.
 
-    num_heads     12 for base, 16 for large; a file with 3-D kernels tells it and is held against this
-    activation    of its flag hidden_act: "gelu" there is "gelu_tanh" here
-    pattern       its flags block_size and num_rand_blocks
-    encoder_only  leave all but the encoder behind, a decoder or a classifier too. Otherwise variables without a place
-                  are an error, the pooler aside, which stays behind without next-sentence head
+    num_heads         12 for base, 16 for large and Pegasus; a file with 3-D kernels tells it and is held against this
+    activation        of its flag hidden_act: "gelu" there is "gelu_tanh" here; Pegasus was trained with "relu"
+    pattern           its flags block_size and num_rand_blocks
+    scale_embeddings  its flag rescale_embedding: true for Pegasus
+    layer_norm_eps    1e-12 there; transformers' Pegasus computes with 1e-5 and is written with that alone
+    encoder_only      leave all but the encoder behind, a decoder or a classifier too. Otherwise variables without a
+                      place are an error, the pooler aside, which stays behind without next-sentence head
     """
     read = read_tensorflow(
-        prefix, num_heads=num_heads, activation=activation, dropout=dropout, pattern=pattern, encoder_only=encoder_only
+        prefix,
+        num_heads=num_heads,
+        activation=activation,
+        pattern=pattern,
+        scale_embeddings=scale_embeddings,
+        layer_norm_eps=layer_norm_eps,
+        encoder_only=encoder_only,
     )
     return read.model
 
 
-def convert_tensorflow(prefix: str | Path, folder: str | Path, **settings: Any) -> tuple[str, ...]:
+def convert_tensorflow(
+    prefix: str | Path, folder: str | Path, *, like: str | Path | None = None, **settings: Any
+) -> tuple[str, ...]:
     """Write the checkpoint into a new folder in Hugging Face's layout; the variables that were left behind.
 
+    like      a folder from which to take what ours has no place for, the decoder of a Pegasus too: as in
+              `bigbird.interop.huggingface.save`
     settings  those of `load_tensorflow`
     """
     model, left_behind = read_tensorflow(prefix, **settings)
-    save(model, folder)
+    save(model, folder, like=like)
     return left_behind
 
 
@@ -87,18 +100,21 @@ def read_tensorflow(
     *,
     num_heads: int = 12,
     activation: Activation = "gelu_tanh",
-    dropout: float = 0.1,
     pattern: PatternSpec = PUBLISHED_PATTERN,
+    scale_embeddings: bool = False,
+    layer_norm_eps: float = 1e-12,
     encoder_only: bool = False,
     reader: Callable[[str | Path], Bundle] = open_bundle,
 ) -> TensorFlowModel:
     """As `load_tensorflow`, with the names of what was left behind. `reader` opens the files."""
     checkpoint = _Checkpoint(reader(prefix), str(prefix))
-    sizes: dict[str, Any] = checkpoint.sizes(num_heads)
-    try:
-        config = EncoderConfig(**sizes, num_heads=num_heads, activation=activation, dropout=dropout, pattern=pattern)
-    except ConfigError as error:
-        raise ConfigError(f"{prefix}: {error}") from None
+    settings = {
+        "activation": activation,
+        "pattern": pattern,
+        "scale_embeddings": scale_embeddings,
+        "layer_norm_eps": layer_norm_eps,
+    }
+    config = checkpoint.config(num_heads, settings)
     module, sources = checkpoint.kind(config, encoder_only=encoder_only)
     left_behind = checkpoint.without(sources)
     if not encoder_only:
@@ -133,9 +149,10 @@ class _Checkpoint:
                 f"The TriviaQA model is on the Hub: google/bigbird-base-trivia-itc."
             )
         self.stored = names.canonical(bundle.variables, source=source)
+        self._told = names.style(self.stored)
 
-    def sizes(self, num_heads: int) -> dict[str, int]:
-        """Those of an `EncoderConfig`, by the shapes of tables and kernels."""
+    def config(self, num_heads: int, settings: Mapping[str, Any]) -> EncoderConfig:
+        """Sizes by the shapes of tables and kernels, norms and biases by the names that are there."""
         vocab_size, hidden_size = self._table(names.WORDS)
         if num_heads > 0 and hidden_size % num_heads:
             raise ConfigError(
@@ -143,14 +160,22 @@ class _Checkpoint:
                 f"does not tell it; published models have {_PUBLISHED_HEAD_DIM} numbers per head: "
                 f"num_heads={max(hidden_size // _PUBLISHED_HEAD_DIM, 1)}"
             )
-        return {
-            "vocab_size": vocab_size,
-            "hidden_size": hidden_size,
-            "num_layers": names.num_layers(self.stored),
-            "inner_size": self._table("encoder/layer_0/intermediate/dense/kernel")[1],
-            "max_length": self._table(names.POSITIONS)[0],
-            "num_token_types": self._table(names.TYPES)[0] if names.TYPES in self.stored else 0,
-        }
+        try:
+            return EncoderConfig(
+                vocab_size=vocab_size,
+                hidden_size=hidden_size,
+                num_layers=names.num_layers(self.stored),
+                num_heads=num_heads,
+                inner_size=self._table("encoder/layer_0/intermediate/dense/kernel")[1],
+                max_length=self._table(names.POSITIONS)[0],
+                num_token_types=self._table(names.TYPES)[0] if self._told.has_types else 0,
+                norm="pre" if self._told.is_prenorm else "post",
+                embedding_norm=not self._told.is_prenorm,
+                attention_bias=self._told.has_bias,
+                **settings,
+            )
+        except ConfigError as error:
+            raise ConfigError(f"{self._source}: {error}") from None
 
     def kind(self, config: EncoderConfig, *, encoder_only: bool) -> tuple[type[Model], list[Source]]:
         """Our class for what is there, and all its tensors."""
@@ -163,8 +188,7 @@ class _Checkpoint:
         if has_predictions and has_order and not encoder_only:
             module, prefix = PretrainingModel, "language_model.encoder."
             head = [*names.prediction_sources("language_model."), *names.order_sources()]
-        has_types = config.num_token_types > 0
-        encoder = names.encoder_sources(config.num_layers, prefix=prefix, has_token_types=has_types)
+        encoder = names.encoder_sources(config.num_layers, self._told, prefix=prefix)
         return module, [*encoder, *head]
 
     def without(self, sources: list[Source]) -> list[str]:

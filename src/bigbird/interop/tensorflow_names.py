@@ -6,7 +6,7 @@ From core/encoder.py, core/utils.py and pretrain/run_pretraining.py of google-re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from bigbird.errors import CheckpointError
@@ -79,23 +79,47 @@ def num_layers(names: Iterable[str]) -> int:
     return len({found[1] for name in names if (found := _LAYER.match(name))})
 
 
-def encoder_sources(layers: int, *, prefix: str, has_token_types: bool) -> Iterator[Source]:
+class Style(NamedTuple):
+    """What the names tell of an encoder beside its sizes.
+
+    is_prenorm  norms stand before attention and feed-forward and at the end of the stack, as in Pegasus; otherwise
+                behind them and on the embeddings, as in BERT
+    has_bias    query, key, value and the projection have biases
+    has_types   there are token types
+    """
+
+    is_prenorm: bool
+    has_bias: bool
+    has_types: bool
+
+
+def style(names: Container[str]) -> Style:
+    """That of the encoder they name, by its first layer."""
+    attention = "encoder/layer_0/attention/self"
+    return Style(f"{attention}/LayerNorm/gamma" in names, f"{attention}/query/bias" in names, TYPES in names)
+
+
+def encoder_sources(layers: int, told: Style, *, prefix: str) -> Iterator[Source]:
     """All tensors of our encoder; `prefix` stands before ours."""
     yield Source(f"{prefix}embeddings.tokens.weight", (WORDS,))
     yield Source(f"{prefix}embeddings.positions.weight", (POSITIONS,))
-    if has_token_types:
+    if told.has_types:
         yield Source(f"{prefix}embeddings.token_types.weight", (TYPES,))
-    yield from _norm(f"{prefix}embeddings.norm", "encoder")
+    yield from _norm(f"{prefix}final_norm" if told.is_prenorm else f"{prefix}embeddings.norm", "encoder")
     for layer in range(layers):
-        ours, theirs = f"{prefix}layers.{layer}", f"encoder/layer_{layer}"
-        for mine, other in (("weight", "kernel"), ("bias", "bias")):
-            parts = tuple(f"{theirs}/attention/self/{part}/{other}" for part in ("query", "key", "value"))
-            yield Source(f"{ours}.attention.qkv.{mine}", parts)
-        yield from _dense(f"{ours}.attention.output", f"{theirs}/attention/output/dense")
-        yield from _dense(f"{ours}.feed_forward.inner", f"{theirs}/intermediate/dense")
-        yield from _dense(f"{ours}.feed_forward.output", f"{theirs}/output/dense")
-        yield from _norm(f"{ours}.attention_norm", f"{theirs}/attention/output")
-        yield from _norm(f"{ours}.feed_forward_norm", f"{theirs}/output")
+        yield from _layer_sources(f"{prefix}layers.{layer}", f"encoder/layer_{layer}", told)
+
+
+def _layer_sources(ours: str, theirs: str, told: Style) -> Iterator[Source]:
+    for mine, other in (("weight", "kernel"), ("bias", "bias"))[: 2 if told.has_bias else 1]:
+        parts = tuple(f"{theirs}/attention/self/{part}/{other}" for part in ("query", "key", "value"))
+        yield Source(f"{ours}.attention.qkv.{mine}", parts)
+    yield from _dense(f"{ours}.attention.output", f"{theirs}/attention/output/dense", has_bias=told.has_bias)
+    yield from _dense(f"{ours}.feed_forward.inner", f"{theirs}/intermediate/dense")
+    yield from _dense(f"{ours}.feed_forward.output", f"{theirs}/output/dense")
+    first, second = ("attention/self", "intermediate") if told.is_prenorm else ("attention/output", "output")
+    yield from _norm(f"{ours}.attention_norm", f"{theirs}/{first}")
+    yield from _norm(f"{ours}.feed_forward_norm", f"{theirs}/{second}")
 
 
 def prediction_sources(prefix: str = "") -> Iterator[Source]:
@@ -113,9 +137,10 @@ def order_sources() -> Iterator[Source]:
     yield Source("classifier.bias", (f"{ORDER}output_bias",))
 
 
-def _dense(ours: str, theirs: str) -> Iterator[Source]:
+def _dense(ours: str, theirs: str, *, has_bias: bool = True) -> Iterator[Source]:
     yield Source(f"{ours}.weight", (f"{theirs}/kernel",))
-    yield Source(f"{ours}.bias", (f"{theirs}/bias",))
+    if has_bias:
+        yield Source(f"{ours}.bias", (f"{theirs}/bias",))
 
 
 def _norm(ours: str, scope: str) -> Iterator[Source]:
