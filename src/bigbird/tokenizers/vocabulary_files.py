@@ -82,6 +82,17 @@ def model_type(folder: Path) -> str | None:
     return kind if kind == "WordPiece" or (kind == "BPE" and is_bytes) else None
 
 
+def plain_pairs(path: Path) -> str:
+    """A tokenizer.json that holds a byte-pair model and no steps around it, as `DnaTokenizer` writes it."""
+    data = _bytes(path)
+    described = _json(data)
+    _expect(_part(described, "model"), "model", type="BPE")
+    for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        if described.get(name) is not None:
+            raise ValueError(f"it has a {name}; a DNA vocabulary has none")
+    return data.decode()
+
+
 def _bytes(path: Path) -> bytes:
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"it has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
