@@ -1,5 +1,6 @@
 """Checkpoints of the original, by its names; a dictionary of arrays stands for TensorFlow where that is not there."""
 
+import json
 import sys
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from bigbird.interop.tensorflow_checkpoint import convert_tensorflow, load_tenso
 from bigbird.model.encoder import Encoder
 from bigbird.model.heads import MaskedLanguageModel
 from bigbird.model.published_heads import PretrainingModel
-from hub_folders import CONFIG, random_model
+from hub_folders import CONFIG, change_config, hub_folder, random_model
 from tensorflow_variables import Arrays, original_variables, with_slots
 
 SETTINGS = {"num_heads": CONFIG.num_heads, "pattern": CONFIG.pattern}
@@ -293,6 +294,14 @@ def test_a_converted_checkpoint_is_a_folder_of_the_hub(tmp_path, monkeypatch):
         "bert/pooler/dense/kernel",
     )
     same_weights(huggingface.load_masked_lm(tmp_path / "new"), random_model("load_pretraining").language_model)
+
+
+def test_what_ours_has_no_place_for_is_taken_from_another_folder(tmp_path, monkeypatch):
+    like = hub_folder(tmp_path / "like")
+    change_config(like, sep_token_id=17)
+    monkeypatch.setitem(original.read_tensorflow.__kwdefaults__, "reader", lambda _: Arrays(FULL))
+    convert_tensorflow("here", tmp_path / "new", like=like, **SETTINGS)
+    assert json.loads((tmp_path / "new" / "config.json").read_text())["sep_token_id"] == 17
 
 
 # --- real files, where TensorFlow is installed

@@ -1,3 +1,4 @@
+import json
 import random
 
 import pytest
@@ -103,3 +104,23 @@ def test_the_longest_token_is_known_runs_of_n_aside():
     assert DnaTokenizer.single_base().max_letters == 1
     pieces = [BPE.decode([index]) for index in BPE.ordinary_ids]
     assert BPE.max_letters == max(len(piece) for piece in pieces if "N" not in piece) > 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(A+)+$"}}},
+            "it has a pre_tokenizer; a DNA vocabulary",
+        ),
+        ({"normalizer": {"type": "NFC"}}, "it has a normalizer; a DNA vocabulary has none"),
+        ({"model": {"type": "WordLevel", "vocab": {}}}, "model.type is 'WordLevel'; only 'BPE' is read"),
+        ({"model": 5}, "model must be an object"),
+    ],
+)
+def test_a_file_with_steps_that_no_dna_vocabulary_has_is_refused(tmp_path, change, message):
+    DnaTokenizer.single_base().save(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError, match=f"tokenizer.json is not a readable tokenizer file: {message}"):
+        DnaTokenizer.load(tmp_path)

@@ -283,6 +283,12 @@ def _rename(values, old, new):
     vocab[new] = vocab.pop(old)
 
 
+def _merge_space(values):
+    vocab = values["model"]["vocab"]
+    vocab[" "], vocab["a "] = len(vocab), len(vocab) + 1
+    values["model"]["merges"].append(["a", " "])
+
+
 def _first_word(values):
     return next({"id": index, "content": piece} for piece, index in values["model"]["vocab"].items() if index == 5)
 
@@ -329,6 +335,9 @@ REGEX = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated"
         ("roberta", lambda v: _rename(v, "<mask>", "<musk>"), r"added token '<mask>' is not in|it lacks <mask>"),
         ("bert", lambda v: _rename(v, "##s", "s" * 600), "a piece has 600 characters; allowed are 1 to 512"),
         ("bert", lambda v: _rename(v, "##s", ""), "allowed are 1 to 512"),
+        ("bert", lambda v: _rename(v, "##s", "a\nb"), r"the piece 'a.nb' holds the end of a line or half"),
+        ("bert", lambda v: _rename(v, "##s", "\ud800"), r"the piece '.ud800' holds the end of a line or half"),
+        ("roberta", _merge_space, "the merge of 'a' and ' ' holds a space, which is Ġ there"),
     ],
 )  # fmt: skip
 def test_a_file_of_another_shape_is_refused(described, kind, edit, message):

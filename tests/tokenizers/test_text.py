@@ -11,7 +11,7 @@ import tokenizers
 from bigbird.checkpoint import load_model, save_model
 from bigbird.errors import CheckpointError, ConfigError
 from bigbird.tasks import Classification
-from bigbird.tokenizers import DnaTokenizer, TextTokenizer, load_tokenizer
+from bigbird.tokenizers import DnaTokenizer, TextTokenizer, load_tokenizer, segmenter
 from helpers import loaded_model
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "nlp" / "tokenizers"
@@ -101,6 +101,19 @@ def test_a_batch_is_its_texts_one_by_one(texts):
     for text, encoding in zip(texts, TINY.encode_batch(texts), strict=True):
         for together, alone in zip(encoding, TINY.encode_batch([text])[0], strict=True):
             assert together.tolist() == alone.tolist()
+
+
+def test_an_empty_batch_is_an_empty_list():
+    assert TINY.encode_batch([]) == []
+    assert [len(encoding.ids) for encoding in TINY.encode_batch(["", "\u200b", "a"])] == [0, 0, 2]
+
+
+def test_words_are_segmented_a_part_at_a_time_with_the_same_result(monkeypatch):
+    text = "the fifth ab the日本 ﬁfth f"
+    whole = BYTES.encode_batch([text, "ab"])
+    monkeypatch.setattr(segmenter, "_LETTERS_AT_ONCE", 3)
+    for one, other in zip(BYTES.encode_batch([text, "ab"]), whole, strict=True):
+        assert [column.tolist() for column in one] == [column.tolist() for column in other]
 
 
 def test_text_of_strangers_places_no_special_token():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import tokenizers
 from bigbird.errors import CheckpointError, ConfigError, DataError
 from bigbird.tokenizers.base import TOKENIZER_FILE, Encoding
+from bigbird.tokenizers.vocabulary_files import plain_pairs
 from tokenizers import models, trainers
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -107,7 +108,7 @@ class DnaTokenizer:
         """Read the vocabulary file of a model folder."""
         path = folder / TOKENIZER_FILE
         try:
-            model = tokenizers.Tokenizer.from_file(str(path))
+            model = tokenizers.Tokenizer.from_str(plain_pairs(path))
         except Exception as error:
             raise CheckpointError(f"{path} is not a readable tokenizer file: {error}") from error
         return cls(model, source=str(path))

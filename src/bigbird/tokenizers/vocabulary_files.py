@@ -7,6 +7,7 @@ format can hold regular expressions and any chain of steps, which a stranger's f
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from bigbird.tokenizers.sentencepiece_file import MAX_PIECE_CHARACTERS, MAX_PIEC
 WORD_FILE, PAIR_FILE, MERGES_FILE = "vocab.txt", "vocab.json", "merges.txt"
 MAX_BYTES = 16 << 20  # the largest tokenizer.json of its kind, of 128,000 pieces, has 9 MB
 _MAX_NESTED = 2 * MAX_PIECES  # brackets of a JSON file: a merge is a list in newer ones
+_STRANGE = re.compile("[\n\r\ud800-\udfff]")
 _LONGEST_WORD = 100  # letters; longer ones are unknown to every BERT
 
 
@@ -80,6 +82,17 @@ def model_type(folder: Path) -> str | None:
     kind = model.get("type") if isinstance(model, dict) else None
     is_bytes = isinstance(splitter, dict) and splitter.get("type") == "ByteLevel"
     return kind if kind == "WordPiece" or (kind == "BPE" and is_bytes) else None
+
+
+def plain_pairs(path: Path) -> str:
+    """A tokenizer.json that holds a byte-pair model and no steps around it, as `DnaTokenizer` writes it."""
+    data = _bytes(path)
+    described = _json(data)
+    _expect(_part(described, "model"), "model", type="BPE")
+    for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        if described.get(name) is not None:
+            raise ValueError(f"it has a {name}; a DNA vocabulary has none")
+    return data.decode()
 
 
 def _bytes(path: Path) -> bytes:
@@ -191,6 +204,9 @@ def _check(found: WordPieces | BytePairs, family: Family) -> None:
     longest = max(found.pieces, key=len)
     if len(longest) > MAX_PIECE_CHARACTERS or "" in pieces:
         raise ValueError(f"a piece has {len(longest):,} characters; allowed are 1 to {MAX_PIECE_CHARACTERS}")
+    strange = next((piece for piece in found.pieces if _STRANGE.search(piece)), None)
+    if strange is not None:
+        raise ValueError(f"the piece {strange[:50]!r} holds the end of a line or half of a character")
     special = set(family.names.values())
     missing = sorted(special - pieces)
     if missing:
@@ -208,6 +224,10 @@ def _check_merges(found: BytePairs, pieces: set[str], special: set[str]) -> None
     for first, second in found.merges:
         if not {first, second, first + second} <= pieces:
             raise ValueError(f"the merge of {first[:50]!r} and {second[:50]!r} is of pieces that it lacks")
+        if " " in first + second:
+            raise ValueError(
+                f"the merge of {first[:50]!r} and {second[:50]!r} holds a space, which is {LETTERS[32]} there"
+            )
         if first + second in special:
             raise ValueError(f"a merge makes the special token {first + second}, so that any text could place it")
 
