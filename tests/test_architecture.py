@@ -100,10 +100,11 @@ def in_fresh_python(code, *blocked):
     return subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
 
 
-OPTIONAL = ("triton", "transformers", "pysam", "pyfaidx", "matplotlib", "sklearn", "fastapi", "onnx")
+OPTIONAL = ("triton", "transformers", "pysam", "pyfaidx", "matplotlib", "sklearn", "fastapi", "onnx", "tensorflow")
 
 
 NEED_TRANSFORMERS = (  # their classes are filled-in classes of transformers; nothing else imports them
+    "transformers",
     "transformers_base",
     "transformers_config",
     "transformers_heads",

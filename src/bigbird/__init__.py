@@ -2,6 +2,7 @@
 
 Attention     PatternSpec, BlockPattern, pack_patterns, DocumentLayout, block_sparse_attention
 Models        EncoderConfig, Encoder, SequenceClassifier, TokenClassifier, dimensions
+Text          TextTokenizer
 DNA           Genome, Interval, DnaTokenizer, read_bed, read_annotation
 Records       Record, Span, read_records
 Tasks         Classification, TokenClassification
@@ -35,6 +36,7 @@ _HOME = {
     "Scratch": "run",
     "SequenceClassifier": "model.heads",
     "Span": "data.records",
+    "TextTokenizer": "tokenizers",
     "TokenClassification": "tasks",
     "TokenClassifier": "model.heads",
     "TrainingConfig": "training.trainer",

@@ -41,7 +41,7 @@ def padded(documents, length, left=0):
     return token_ids, mask
 
 
-@pytest.fixture(params=["learned", "rotary"])
+@pytest.fixture(params=["learned", "rotary", "sinusoidal"])
 def model(request):
     return encoder(positions=request.param)
 
@@ -113,6 +113,15 @@ def test_packed_documents_give_what_padded_ones_give(model):
 
 
 @torch.no_grad()
+@torch.no_grad()
+def test_with_padding_batch_a_row_has_the_pattern_of_its_padded_length(model):
+    short = document(70)
+    together = padded([short], 200)
+    found = model(*together, padding="batch")[:, :70]
+    assert float((found - model(*together)[:, :70]).abs().max()) > 1e-6
+    torch.testing.assert_close(model(short[None], padding="batch"), model(short[None]), rtol=0, atol=0)
+
+
 def test_what_stands_under_the_padding_changes_no_bit(model):
     token_ids, mask = padded([document(100), document(40)], 130)
     changed = torch.where(mask, token_ids, torch.zeros_like(token_ids))
@@ -183,7 +192,9 @@ def test_heads_give_one_answer_per_document_and_per_token():
             {"pattern": PatternSpec(window_blocks=0, global_blocks=0, random_blocks=0)},
             r"no window, global or random blocks, so no token would see any other",
         ),
-        ({"positions": "sinusoidal"}, r"positions must be one of learned, rotary, got 'sinusoidal'"),
+        ({"positions": "alibi"}, r"positions must be one of learned, rotary, sinusoidal, got 'alibi'"),
+        ({"attention_bias": "none"}, r"attention_bias must be true, false or 'output', got 'none'"),
+        ({"attention_bias": 1}, r"attention_bias must be true, false or 'output', got 1"),
         ({"norm": "rms"}, r"norm must be one of post, pre, got 'rms'"),
         ({"activation": "swish"}, r"activation must be one of gelu, gelu_tanh, relu, got 'swish'"),
         ({"num_token_types": -3}, r"num_token_types must be at least 0, got -3"),
@@ -233,6 +244,12 @@ def test_a_config_that_makes_no_model_is_refused(change, message):
             torch.zeros(16, dtype=torch.int64),
             {"layout": DocumentLayout((3,), block_size=16), "key_mask": torch.ones(16, dtype=torch.bool)},
             r"key_mask and layout were both given; .* Give key_mask for a padded batch, layout for packed documents",
+        ),
+        (torch.zeros(1, 3, dtype=torch.int64), {"padding": "none"}, r"padding must be one of document, batch, got"),
+        (
+            torch.zeros(16, dtype=torch.int64),
+            {"layout": DocumentLayout((3,), block_size=16), "padding": "batch"},
+            r"padding='batch' is for a padded batch; packed documents",
         ),
         (
             torch.zeros(1, 3, dtype=torch.int64),

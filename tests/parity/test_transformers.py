@@ -66,3 +66,16 @@ def test_in_float32_whichever_backend_serves_it_is_equal_to_1e_5(graph):
     token_ids = torch.randint(0, 90, (1, 3072), generator=torch.Generator().manual_seed(0))
     expected = theirs(input_ids=token_ids).last_hidden_state
     assert float((ours(token_ids) - expected).abs().max()) < 1e-5
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("graph", ["transformers-train", "transformers-eval"])
+@pytest.mark.parametrize("lengths", [(400, 90), (1000, 1024), (170, 30), (9, 3)])
+def test_a_padded_batch_equals_theirs_with_padding_batch(graph, lengths):
+    theirs, ours = pair(graph)
+    token_ids = torch.randint(0, 90, (2, max(lengths)), generator=torch.Generator().manual_seed(0))
+    key_mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    expected = theirs(input_ids=token_ids, attention_mask=key_mask.long()).last_hidden_state
+    found = ours(token_ids, key_mask, padding="batch")
+    torch.testing.assert_close(found[key_mask], expected[key_mask], rtol=0, atol=1e-9)
+    assert not found[~key_mask].any()

@@ -86,6 +86,22 @@ def test_a_damaged_table_is_refused_at_once(data):
     assert time.perf_counter() - start < 2
 
 
+def test_a_key_of_several_characters_that_leads_outside_is_found_when_it_is_used():
+    whole = made.charsmap_bytes({"ab": "c", "d": "e"})
+    damaged = whole.replace(struct.pack("<I", 1 << 31), struct.pack("<I", 1 << 31 | 7777))
+    assert damaged != whole
+    own = compiled_map(damaged, source="here")
+    assert own.apply("dax").codes.tobytes().decode("utf-32-le") == "eax"
+    with pytest.raises(CheckpointError, match="here: its table of character replacements is damaged"):
+        own.apply("ab")
+
+
+def test_a_replacement_longer_than_any_character_s_is_damage():
+    assert compiled_map(made.charsmap_bytes({"a": "b" * 200}), source="").apply("aa").codes.shape == (400,)
+    with pytest.raises(CheckpointError, match="here: its table of character replacements is damaged"):
+        compiled_map(made.charsmap_bytes({"a": "b" * 300}), source="here")
+
+
 def test_a_table_made_from_unicode_s_own_nfkc_gives_it():
     letters = [chr(code) for code in (*range(0xA0, 0x180), *range(0xFF00, 0xFFA0), *range(0xFB00, 0xFB07))]
     letters = [letter for letter in letters if unicodedata.normalize("NFKC", letter) != letter]

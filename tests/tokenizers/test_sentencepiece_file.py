@@ -7,7 +7,7 @@ import sentencepiece_models as made
 from bigbird.errors import CheckpointError
 from bigbird.tokenizers import TextTokenizer
 from bigbird.tokenizers.sentencepiece_file import MAX_FILE_BYTES, Kind, parse_sentencepiece
-from sentencepiece_models import CONTROL, NORMAL, SYMBOL, UNKNOWN, field, varint
+from sentencepiece_models import BYTE, CONTROL, NORMAL, SYMBOL, UNKNOWN, field, varint
 
 SMALL = [("<unk>", 0.0, UNKNOWN), ("<pad>", 0.0, CONTROL), ("[X]", 0.0, SYMBOL), ("▁", -1.5, NORMAL)]
 ASK = r"is no usable sentencepiece model: .*{}.*\. Copy the file that was published with the checkpoint\.$"
@@ -59,6 +59,14 @@ GOOD = made.model_bytes(SMALL)
         (made.model_bytes([*SMALL, ("<u>", 0.0, UNKNOWN)]), "2 unknown pieces"),
         (made.model_bytes(SMALL[:-1]), "lacks the piece ▁"),
         (made.model_bytes(SMALL, trainer=field(35, 1)), "falls back to bytes and has 0 of the 256 byte pieces"),
+        (
+            GOOD + made.piece_bytes("ab", 0.0, BYTE),
+            "the piece 'ab' stands for a byte, and its name is none like <0x41>",
+        ),
+        (made.model_bytes(SMALL, trainer=field(44, b"?" * 513)), "writes for the unknown piece has more than 512 char"),
+        (GOOD + field(99, 0) * 200_000, "more than 100000 fields beside its pieces"),
+        (made.model_bytes(SMALL, trainer=field(99, 0) * 200_000), "a message has more than 100000 fields"),
+        (GOOD + field(1, field(1, b"a") + field(99, 0) * 16), "a message has more than 16 fields"),
         (made.model_bytes(SMALL, trainer=field(3, 2)), "its type is bpe; bigbird reads unigram models"),
         (made.model_bytes(SMALL, trainer=field(24, 1)), "marks spaces in another way"),
         (made.model_bytes(SMALL, normalizer=field(5, 0)), "marks spaces in another way"),

@@ -61,6 +61,13 @@ def _layer(name: str, length: int, values: Mapping[str, Any]) -> Call:
     return subject.learn
 
 
+def growth(call: Call) -> int:
+    """Bytes by which one call raises the peak of this process above what it holds now."""
+    before = _begin()
+    call()
+    return _peak() - before
+
+
 def _begin() -> int:
     """Forget the peak so far, which importing PyTorch made; bytes in use now."""
     forget = Path("/proc/self/clear_refs")
@@ -92,10 +99,7 @@ def main(what: str, name: str, length: int, settings: str) -> int:
     """Growth of this process's peak."""
     prepare, values = {"attention": _attention, "layer": _layer}[what], json.loads(settings)
     prepare(name, _first_length(values, length), values)()
-    call = prepare(name, length, values)
-    before = _begin()
-    call()
-    return _peak() - before
+    return growth(prepare(name, length, values))
 
 
 if __name__ == "__main__":

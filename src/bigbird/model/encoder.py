@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from bigbird.attention import Backend, DocumentLayout, PatternSpec
 from bigbird.errors import ConfigError, ShapeError
 from bigbird.model.activation import Activation
-from bigbird.model.attention_layer import SelfAttention, Visibility
+from bigbird.model.attention_layer import AttentionBias, SelfAttention, Visibility
 from bigbird.model.blocks import EncoderBlock, FeedForward, Norm
-from bigbird.model.embeddings import NUM_LETTERS, BaseConvolution, Embeddings, rotary_table
+from bigbird.model.embeddings import NUM_LETTERS, BaseConvolution, Embeddings, SinusoidalPositions, rotary_table
 
-Positions = Literal["learned", "rotary"]
+Positions = Literal["learned", "rotary", "sinusoidal"]
+Padding = Literal["document", "batch"]
 
 MAX_BLOCK_SIZE = 4096  # the longest document published weights read: beyond one block there is nothing sparse
 _BASES_PER_TOKEN = range(8, 21)  # those of KmerTokenizer; fewer the convolution outreaches, more do not fit int64
@@ -26,12 +27,17 @@ _BASES_PER_TOKEN = range(8, 21)  # those of KmerTokenizer; fewer the convolution
 class EncoderConfig:
     """Everything that decides the encoder's shape and function.
 
-    max_length       tokens a document may have; also the rows of the position table when positions are learned
-    norm             "post" as BERT and RoBERTa, "pre" as Pegasus (which ends with one more layer norm)
-    num_token_types  0 for none
-    bases_per_token  0: token vectors come from a table of vocab_size rows. Otherwise ids are those of `KmerTokenizer`
-                     and their vectors are read off the bases by convolution
-    pattern          which keys each query sees
+    max_length        tokens a document may have; also the rows of the position table when positions are learned
+    positions         "learned" a table, "rotary" (Su et al. 2021), "sinusoidal" Pegasus' fixed vectors
+    norm              "post" as BERT and RoBERTa, "pre" as Pegasus (which ends with one more layer norm)
+    num_token_types   0 for none
+    bases_per_token   0: token vectors come from a table of vocab_size rows. Otherwise ids are those of `KmerTokenizer`
+                      and their vectors are read off the bases by convolution
+    scale_embeddings  token vectors times sqrt(hidden_size), as Pegasus
+    embedding_norm    False: no layer norm on the embeddings, as Pegasus
+    attention_bias    False: query, key, value and the output of attention have no bias, as Pegasus;
+                      "output": the output alone has one, as transformers' BigBird with use_bias false
+    pattern           which keys each query sees
     """
 
     vocab_size: int
@@ -48,6 +54,9 @@ class EncoderConfig:
     layer_norm_eps: float = 1e-12
     num_token_types: int = 0
     bases_per_token: int = 0
+    scale_embeddings: bool = False
+    embedding_norm: bool = True
+    attention_bias: AttentionBias = True
     pattern: PatternSpec = field(default_factory=PatternSpec)
 
     def __post_init__(self) -> None:
@@ -68,6 +77,8 @@ class EncoderConfig:
         for name, kind in {"positions": Positions, "norm": Norm, "activation": Activation}.items():
             if getattr(self, name) not in get_args(kind):
                 raise ConfigError(f"{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
+        if not isinstance(self.attention_bias, bool) and self.attention_bias != "output":
+            raise ConfigError(f"attention_bias must be true, false or 'output', got {self.attention_bias!r}")
 
     def _check_numbers(self) -> None:
         at_least_one = ("vocab_size", "hidden_size", "num_layers", "num_heads", "inner_size", "max_length")
@@ -116,7 +127,8 @@ class Encoder(nn.Module):
         encoder(token_ids, key_mask)          [batch, length] -> [batch, length, hidden], zeros where masked
         encoder(token_ids, layout=layout)     [total]         -> [total, hidden]
 
-    A padded batch is packed first: every document then has its own pattern, whatever its neighbours or padding.
+    A padded batch is packed first: every document then has its own pattern, whatever its neighbours or padding. With
+    padding="batch" every row counts as one document of the padded length whose padding is masked, as in transformers.
     """
 
     backend: Backend = "auto"
@@ -124,14 +136,7 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.embeddings = Embeddings(
-            tokens=_token_vectors(config),
-            hidden_size=config.hidden_size,
-            num_positions=config.max_length if config.positions == "learned" else 0,
-            num_token_types=config.num_token_types,
-            dropout=config.dropout,
-            layer_norm_eps=config.layer_norm_eps,
-        )
+        self.embeddings = _embeddings(config)
         self.layers = nn.ModuleList(_block(config) for _ in range(config.num_layers))
         self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.norm == "pre" else None
         self.apply(_initialise)
@@ -143,9 +148,16 @@ class Encoder(nn.Module):
         *,
         token_types: Tensor | None = None,
         layout: DocumentLayout | None = None,
+        padding: Padding = "document",
     ) -> Tensor:
         """token_ids, token_types: int64 [batch, length] with key_mask bool, True = real; or [total] with `layout`."""
+        if padding not in get_args(Padding):
+            raise ShapeError(f"padding must be one of {', '.join(get_args(Padding))}, got {padding!r}")
         if layout is not None:
+            if padding != "document":
+                raise ShapeError(
+                    "padding='batch' is for a padded batch; packed documents, given with layout, have none"
+                )
             if key_mask is not None:
                 raise ShapeError(
                     "key_mask and layout were both given; a layout already says which places are real. Give key_mask "
@@ -154,20 +166,25 @@ class Encoder(nn.Module):
             return self._encode(token_ids, layout, token_types)
         key_mask = _full_mask(token_ids) if key_mask is None else key_mask
         _check_padded(token_ids, key_mask)
-        layout = DocumentLayout.from_mask(key_mask, block_size=self.config.pattern.block_size)
-        packed_types = None if token_types is None else layout.pack(token_types[key_mask])
-        encoded = self._encode(layout.pack(token_ids[key_mask]), layout, packed_types)
+        placed = key_mask if padding == "document" else _full_mask(token_ids)
+        layout = DocumentLayout.from_mask(placed, block_size=self.config.pattern.block_size)
+        packed_types = None if token_types is None else layout.pack(token_types[placed])
+        visible = layout.is_real(token_ids.device) if padding == "document" else layout.pack(key_mask.flatten())
+        encoded = self._encode(layout.pack(token_ids[placed]), layout, packed_types, visible)
         padded = encoded.new_zeros(*token_ids.shape, encoded.shape[1])
-        padded[key_mask] = layout.unpack(encoded)
-        return padded
+        padded[placed] = layout.unpack(encoded)
+        return padded if padding == "document" else padded.masked_fill(~key_mask[..., None], 0)
 
-    def _encode(self, token_ids: Tensor, layout: DocumentLayout, token_types: Tensor | None) -> Tensor:
+    def _encode(
+        self, token_ids: Tensor, layout: DocumentLayout, token_types: Tensor | None, visible: Tensor | None = None
+    ) -> Tensor:
+        """Visible: bool [total], the keys that are seen; every real token unless given."""
         self._check_packed(token_ids, layout)
         config, device = self.config, token_ids.device
         positions = layout.positions(device)
         is_rotary = config.positions == "rotary"
         visibility = Visibility(
-            key_mask=layout.is_real(device)[None],
+            key_mask=(layout.is_real(device) if visible is None else visible)[None],
             rotary=rotary_table(positions, head_dim=config.head_dim, base=config.rotary_base) if is_rotary else None,
             backend=self.backend,
         )
@@ -194,6 +211,24 @@ class Encoder(nn.Module):
             )
 
 
+def _embeddings(config: EncoderConfig) -> Embeddings:
+    return Embeddings(
+        tokens=_token_vectors(config),
+        positions=_position_vectors(config),
+        hidden_size=config.hidden_size,
+        num_token_types=config.num_token_types,
+        norm=nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.embedding_norm else None,
+        dropout=config.dropout,
+        is_scaled=config.scale_embeddings,
+    )
+
+
+def _position_vectors(config: EncoderConfig) -> nn.Embedding | SinusoidalPositions | None:
+    if config.positions == "learned":
+        return nn.Embedding(config.max_length, config.hidden_size)
+    return SinusoidalPositions(config.hidden_size) if config.positions == "sinusoidal" else None
+
+
 def _token_vectors(config: EncoderConfig) -> nn.Embedding | BaseConvolution:
     if config.bases_per_token:
         return BaseConvolution(
@@ -206,7 +241,7 @@ def _token_vectors(config: EncoderConfig) -> nn.Embedding | BaseConvolution:
 
 def _block(config: EncoderConfig) -> EncoderBlock:
     return EncoderBlock(
-        SelfAttention(hidden_size=config.hidden_size, num_heads=config.num_heads),
+        SelfAttention(hidden_size=config.hidden_size, num_heads=config.num_heads, bias=config.attention_bias),
         FeedForward(hidden_size=config.hidden_size, inner_size=config.inner_size, activation=config.activation),
         norm=config.norm,
         dropout=config.dropout,

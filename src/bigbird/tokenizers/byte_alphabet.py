@@ -7,10 +7,10 @@ import numpy as np
 from bigbird.tokenizers.charsmap import CharacterMap
 
 _VISIBLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
-_LETTERS = [chr(byte) for byte in range(256)]
+LETTERS = [chr(byte) for byte in range(256)]
 for _number, _byte in enumerate(sorted(set(range(256)) - set(_VISIBLE))):
-    _LETTERS[_byte] = chr(256 + _number)
-_BYTES = {letter: byte for byte, letter in enumerate(_LETTERS)}
+    LETTERS[_byte] = chr(256 + _number)
+_BYTES = {letter: byte for byte, letter in enumerate(LETTERS)}
 
 
 def byte_map() -> CharacterMap:
@@ -21,9 +21,9 @@ def byte_map() -> CharacterMap:
 
 
 def _spelled(text: str, place: int) -> tuple[int, str]:
-    return place + 1, "".join(_LETTERS[byte] for byte in text[place].encode())
+    return place + 1, "".join(LETTERS[byte] for byte in text[place].encode())
 
 
 def read_letters(text: str) -> str:
     """What `byte_map` was given: Ã© -> é; bytes that are no UTF-8 become U+FFFD."""
-    return bytes(_BYTES.get(letter, ord("?")) for letter in text.replace(" ", _LETTERS[32])).decode("utf-8", "replace")
+    return bytes(_BYTES.get(letter, ord("?")) for letter in text.replace(" ", LETTERS[32])).decode("utf-8", "replace")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bigbird.errors import CheckpointError
 
 _MAX_KEY_BYTES = 64
+_MAX_TEXT_BYTES = 256  # the longest of NFKC, of U+FDFA, has 33: a damaged one must not blow a text up
 _MAX_NODES = 16_000  # of one depth: the table of NFKC has 3,841 among its first characters
 _NUM_CODES = 0x110000
 _LABEL = 0x800000FF  # of a unit: a byte, or more where the unit is a value
@@ -104,12 +105,16 @@ def compiled_map(data: bytes, *, source: str) -> CharacterMap:
     if not data:
         return CharacterMap()
     try:
-        return _Table(data).character_map()
+        return _Table(data, source).character_map()
     except (ValueError, IndexError):  # no UTF-8, places outside the table, too much of anything
-        raise CheckpointError(
-            f"{source}: its table of character replacements is damaged. Copy the file that was published with the "
-            f"checkpoint."
-        ) from None
+        raise _damaged(source) from None
+
+
+def _damaged(source: str) -> CheckpointError:
+    return CheckpointError(
+        f"{source}: its table of character replacements is damaged. Copy the file that was published with the "
+        f"checkpoint."
+    )
 
 
 class _Table:
@@ -120,7 +125,8 @@ class _Table:
     NFKC's 220,000 keys share their ends, so they are looked up here and never listed; only first characters are.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, source: str) -> None:
+        self._source = source
         size = int.from_bytes(data[:4], "little")
         if size % 4 or not 4 <= size <= len(data) - 4:
             raise ValueError
@@ -161,8 +167,12 @@ class _Table:
         return bool((hits < 128).any()), bool((hits >= 128).any())
 
     def _text(self, leaf: int) -> str:
-        place = self._list[leaf] & 0x7FFFFFFF
-        return self._texts[place : self._texts.index(b"\0", place)].decode()
+        """The text of a key; those of longer keys are looked at when a text first holds them."""
+        try:
+            place = self._list[leaf] & 0x7FFFFFFF
+            return self._texts[place : self._texts.index(b"\0", place, place + _MAX_TEXT_BYTES)].decode()
+        except (ValueError, IndexError):
+            raise _damaged(self._source) from None
 
     def _first_characters(self) -> list[tuple[str, int, bool]]:
         """(character, place of its children, whether it is a key) for every character that begins a key."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Literal
 
 from bigbird.errors import ConfigError
 from bigbird.tokenizers.sentencepiece_file import Kind, SentencePieceModel
 
 PEGASUS_OFFSET = 103  # ids before <unk> in Hugging Face's Pegasus, as in the original's parsing operators
+
+
+Kinds = Literal["sentencepiece", "word pieces", "byte pairs"]
 
 
 @dataclass(frozen=True)
@@ -18,18 +22,22 @@ class Family:
 
     names        the names shared by all tokenizers ([CLS], [PAD], …) to this vocabulary's pieces
     first        piece in front of all
-    after_first  piece between two texts
+    after_first  pieces between two texts
     last         piece at the end
+    second_type  token type of the second text and what stands behind it; the first has 0
     hf_class     the tokenizer class that Hugging Face's tokenizer_config.json names
+    kind         what its vocabulary is: a sentencepiece file, words and their parts, or pairs of bytes
     bytes_for_unknown  whether characters outside printable ASCII are spelled in GPT-2's alphabet of bytes
     """
 
     name: str
     names: Mapping[str, str]
     first: str | None
-    after_first: str | None
+    after_first: tuple[str, ...]
     last: str
+    second_type: int
     hf_class: str
+    kind: Kinds = "sentencepiece"
     bytes_for_unknown: bool = False
 
 
@@ -42,14 +50,35 @@ _BIGBIRD_NAMES = {
     "[SEP]": "[SEP]",
     "[MASK]": "[MASK]",
 }
-_BIGBIRD = Family("bigbird", MappingProxyType(_BIGBIRD_NAMES), "[CLS]", "[SEP]", "[SEP]", "BigBirdTokenizer")
+_BIGBIRD = Family("bigbird", MappingProxyType(_BIGBIRD_NAMES), "[CLS]", ("[SEP]",), "[SEP]", 1, "BigBirdTokenizer")
 _PEGASUS_NAMES = {"[PAD]": "<pad>", "[UNK]": "<unk>", "[EOS]": "</s>", "[MASK]": "<mask_2>"}
+_BERT_NAMES = {name: name for name in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")}
+_ROBERTA_NAMES = {
+    "[PAD]": "<pad>",
+    "[UNK]": "<unk>",
+    "[BOS]": "<s>",
+    "[EOS]": "</s>",
+    "[CLS]": "<s>",
+    "[SEP]": "</s>",
+    "[MASK]": "<mask>",
+}
 FAMILIES = {
     family.name: family
     for family in (
         _BIGBIRD,
         replace(_BIGBIRD, name="bigbird-repaired", bytes_for_unknown=True),
-        Family("pegasus", MappingProxyType(_PEGASUS_NAMES), None, None, "</s>", "PegasusTokenizer"),
+        Family("pegasus", MappingProxyType(_PEGASUS_NAMES), None, (), "</s>", 1, "PegasusTokenizer"),
+        Family("bert", MappingProxyType(_BERT_NAMES), "[CLS]", ("[SEP]",), "[SEP]", 1, "BertTokenizer", "word pieces"),
+        Family(
+            "roberta",
+            MappingProxyType(_ROBERTA_NAMES),
+            "<s>",
+            ("</s>", "</s>"),
+            "</s>",
+            0,
+            "RobertaTokenizer",
+            "byte pairs",
+        ),
     )
 }
 

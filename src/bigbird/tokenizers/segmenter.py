@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import chain
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 import tokenizers
 from bigbird.tokenizers.base import Encoding
+from bigbird.tokenizers.engine import check_run
 from bigbird.tokenizers.sentencepiece_file import Kind, SentencePieceModel
 from tokenizers import models
 
 _WORDS = re.compile("▁+[^▁]*|[^▁]+")
+_LETTERS_AT_ONCE = 1_000_000
 _SYMBOL_SCORE = 1000.0  # a letter; real scores are above -30, so a symbol is never spelled out
 
 
@@ -41,11 +44,9 @@ class Segmenter:
         """Segment each text."""
         index: dict[str, int] = {}
         numbers = [[index.setdefault(word, len(index)) for word in self._words(text)] for text in texts]
-        encoded = [self._with_bytes(word, *pair) for word, pair in zip(index, self._encode(list(index)), strict=True)]
-        counts = np.array([len(ids) for ids, _ in encoded], np.int64)
-        ids = np.fromiter(chain.from_iterable(ids for ids, _ in encoded), np.int64, counts.sum())
-        places = np.array([place for _, offsets in encoded for place in offsets], np.int64).reshape(-1, 2)
         lengths = np.fromiter(map(len, index), np.int64, len(index))
+        check_run(int(lengths.max(initial=0)))
+        counts, ids, places = self._tokens(list(index), lengths)
         first = counts.cumsum() - counts
         return [_gathered(np.array(words, np.int64), ids, places, counts, first, lengths) for words in numbers]
 
@@ -53,8 +54,26 @@ class Segmenter:
         """Parts that no piece reaches across."""
         return [text] if any(piece in text for piece in self._crossing) else _WORDS.findall(text)
 
+    def _tokens(
+        self, words: list[str], lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """How many tokens each word has, the ids of all and their places [tokens, 2]; a part of the words at a time.
+
+        Python's lists of a token's numbers take six times the room of the arrays made of them.
+        """
+        counts: list[int] = []
+        ids, places = [np.empty(0, np.int64)], [np.empty((0, 2), np.int64)]
+        parts = (lengths.cumsum() - lengths) // _LETTERS_AT_ONCE
+        for _, part in groupby(zip(words, parts.tolist(), strict=True), key=itemgetter(1)):
+            for word_ids, offsets in self._encode([word for word, _ in part]):
+                counts.append(len(word_ids))
+                ids.append(np.array(word_ids, np.int64))
+                places.append(np.array(offsets, np.int64).reshape(-1, 2))
+        return np.array(counts, np.int64), np.concatenate(ids), np.concatenate(places)
+
     def _encode(self, words: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
-        return [(one.ids, one.offsets) for one in self._engine.encode_batch(words, add_special_tokens=False)]
+        encoded = self._engine.encode_batch(words, add_special_tokens=False)
+        return [self._with_bytes(word, one.ids, one.offsets) for word, one in zip(words, encoded, strict=True)]
 
     def _with_bytes(
         self, word: str, ids: list[int], offsets: list[tuple[int, int]]

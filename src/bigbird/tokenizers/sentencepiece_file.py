@@ -8,6 +8,7 @@ sentencepiece_model.proto (github.com/google/sentencepiece).
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,7 +23,11 @@ MAX_FILE_BYTES = 64 << 20  # the largest published vocabularies (256,000 pieces)
 MAX_PIECES = 400_000
 MAX_PIECE_CHARACTERS = 512
 
+_MAX_FIELDS = 100_000  # beside pieces, and of a setting; a trainer's list of symbols is one field each
+_MAX_PIECE_FIELDS = 16  # of a piece, which has three
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
 _MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 
@@ -91,19 +96,23 @@ def _refused(source: str, error: str) -> CheckpointError:
 def _parsed(data: bytes) -> SentencePieceModel:
     pieces: list[dict[int, Any]] = []
     specs: dict[int, dict[int, Any]] = {}
-    for number, value in _fields(data):
+    for index, (number, value) in enumerate(_fields(data)):
+        if index - len(pieces) > _MAX_FIELDS:
+            raise _Damaged(f"it has more than {_MAX_FIELDS} fields beside its pieces")
         if number == 1:
             if len(pieces) == MAX_PIECES:
                 raise _Damaged(f"it has more than {MAX_PIECES} pieces")
-            pieces.append(_message(value, _PIECE))
+            pieces.append(_message(value, _PIECE, most=_MAX_PIECE_FIELDS))
         elif number in _SPECS:
             if number in specs:
                 raise _Damaged(f"field {number} stands twice")
-            specs[number] = _message(value, _SPECS[number])
+            specs[number] = _message(value, _SPECS[number], most=_MAX_FIELDS)
     trainer, normalizer = specs.get(2, {}), specs.get(3, {})
     _check_settings(trainer, normalizer)
     names = tuple(piece.get(1, "") for piece in pieces)
     kinds = tuple(piece.get(3, Kind.NORMAL) for piece in pieces)
+    if len(trainer.get(44, "")) > MAX_PIECE_CHARACTERS:
+        raise _Damaged(f"what it writes for the unknown piece has more than {MAX_PIECE_CHARACTERS} characters")
     _check_pieces(names, kinds, byte_fallback=trainer.get(35, False))
     return SentencePieceModel(
         pieces=names,
@@ -136,17 +145,22 @@ def _check_pieces(names: tuple[str, ...], kinds: tuple[Kind, ...], *, byte_fallb
         raise _Damaged(f"the piece {name!r} stands {count} times")
     if "▁" not in names:
         raise _Damaged("it lacks the piece ▁ (a space)")
+    strange = [name for name, kind in zip(names, kinds, strict=True) if kind is Kind.BYTE and not _BYTE.fullmatch(name)]
+    if strange:
+        raise _Damaged(f"the piece {strange[0]!r} stands for a byte, and its name is none like <0x41>")
     num_bytes = len({f"<0x{byte:02X}>" for byte in range(256)} & set(names))
     if byte_fallback and (num_bytes, kinds.count(Kind.BYTE)) != (256, 256):
         raise _Damaged(f"it falls back to bytes and has {kinds.count(Kind.BYTE)} of the 256 byte pieces")
 
 
-def _message(data: object, readers: dict[int, Callable[[object], Any]]) -> dict[int, Any]:
+def _message(data: object, readers: dict[int, Callable[[object], Any]], *, most: int) -> dict[int, Any]:
     """The known fields of a message; unknown ones are passed over, as protobuf asks."""
     if not isinstance(data, bytes):
         raise _Damaged("a message has the wrong wire type")
     found = {}
-    for number, value in _fields(data):
+    for index, (number, value) in enumerate(_fields(data)):
+        if index == most:
+            raise _Damaged(f"a message has more than {most} fields")
         if number in readers:
             found[number] = readers[number](value)
     return found

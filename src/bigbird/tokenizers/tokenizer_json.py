@@ -46,8 +46,8 @@ def _added(model: SentencePieceModel, family: Family) -> list[AddedToken]:
 
 def _template(model: SentencePieceModel, family: Family) -> processors.TemplateProcessing:
     first = [f"{family.first}:0"] if family.first else []
-    between = [f"{family.after_first}:0"] if family.after_first else []
-    used = {piece for piece in (family.first, family.after_first, family.last) if piece}
+    between = [f"{piece}:0" for piece in family.after_first]
+    used = {piece for piece in (family.first, *family.after_first, family.last) if piece}
     return processors.TemplateProcessing(
         single=[*first, "$A:0", f"{family.last}:0"],
         pair=[*first, "$A:0", *between, "$B:1", f"{family.last}:1"],
