@@ -168,13 +168,18 @@ def test_what_is_saved_comes_back_bit_by_bit_through_its_auto_class(tmp_path, ki
 
 
 @pytest.mark.parametrize("positions", get_args(Positions))
-@pytest.mark.parametrize("norm", ["post", "pre"])
-def test_every_kind_of_encoder_answers_alike_after_loading_on_no_memory_first(tmp_path, positions, norm):
-    config = replace(CONFIG, positions=positions, norm=norm, num_token_types=0)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"norm": "pre", "scale_embeddings": True, "embedding_norm": False, "attention_bias": False}],
+    ids=["bert", "pegasus"],
+)
+def test_every_kind_of_encoder_answers_alike_after_loading_on_no_memory_first(tmp_path, positions, changes):
+    config = replace(CONFIG, positions=positions, num_token_types=0, **changes)
     before = wrapped(config=config)
     after = auto(MaskedLanguageModel, saved(before, tmp_path))
     batch = padded()
     del batch["token_type_ids"]
+    assert after.config.encoder_config == config
     assert torch.equal(before(**batch).logits, after(**batch).logits)
     # What no checkpoint holds is uninitialised memory after such a load, so a model must not have any of it.
     assert dict(after.named_non_persistent_buffers()) == {}
