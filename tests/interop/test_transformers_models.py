@@ -168,13 +168,18 @@ def test_what_is_saved_comes_back_bit_by_bit_through_its_auto_class(tmp_path, ki
 
 
 @pytest.mark.parametrize("positions", get_args(Positions))
-@pytest.mark.parametrize("norm", ["post", "pre"])
-def test_every_kind_of_encoder_answers_alike_after_loading_on_no_memory_first(tmp_path, positions, norm):
-    config = replace(CONFIG, positions=positions, norm=norm, num_token_types=0)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"norm": "pre", "scale_embeddings": True, "embedding_norm": False, "attention_bias": False}],
+    ids=["bert", "pegasus"],
+)
+def test_every_kind_of_encoder_answers_alike_after_loading_on_no_memory_first(tmp_path, positions, changes):
+    config = replace(CONFIG, positions=positions, num_token_types=0, **changes)
     before = wrapped(config=config)
     after = auto(MaskedLanguageModel, saved(before, tmp_path))
     batch = padded()
     del batch["token_type_ids"]
+    assert after.config.encoder_config == config
     assert torch.equal(before(**batch).logits, after(**batch).logits)
     # What no checkpoint holds is uninitialised memory after such a load, so a model must not have any of it.
     assert dict(after.named_non_persistent_buffers()) == {}
@@ -248,6 +253,16 @@ def test_an_encoder_goes_from_any_head_under_any_other(tmp_path):
         new = classifier.bigbird.classifier
         assert 0 < new.weight.std() < 0.04
         assert (new.bias == 0).all()
+
+
+def test_every_part_of_a_new_head_is_filled_in_beside_a_loaded_encoder(tmp_path):
+    folder = saved(wrapped(Encoder), tmp_path)
+    for kind, options in ((MaskedLanguageModel, {}), (SpanReader, {"sep_token_id": SEPARATOR})):
+        model = auto(kind, folder, **options).bigbird
+        assert (model.norm.weight == 1).all()
+        new = {name: p for name, p in model.named_parameters() if not name.startswith("encoder.")}
+        assert all((p == 0).all() for name, p in new.items() if name.endswith("bias"))
+        assert all(0 < p.std() < 0.04 for name, p in new.items() if p.ndim == 2)
 
 
 @EVERY_MODEL
@@ -462,8 +477,9 @@ def test_token_types_of_zero_say_nothing_to_a_model_without_types():
 
 
 def training_arguments(folder, **options):
+    options = {"per_device_train_batch_size": 2, **options}
     return transformers.TrainingArguments(
-        folder, max_steps=2, per_device_train_batch_size=2, use_cpu=True, report_to=[], disable_tqdm=True,
+        folder, max_steps=2, use_cpu=True, report_to=[], disable_tqdm=True,
         save_strategy="no", logging_strategy="no", dataloader_pin_memory=False, **options
     )  # fmt: skip
 
@@ -499,6 +515,31 @@ HEADS_TO_TRAIN = {
         {"start_positions": torch.tensor([8, 9]), "end_positions": torch.tensor([8, 9])},
     ),
 }
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # Trainer and transformers among themselves
+@pytest.mark.parametrize("kind", [MaskedLanguageModel, TokenClassifier], ids=lambda kind: kind.__name__)
+def test_accumulated_batches_weigh_by_their_labels(tmp_path, kind):
+    pytest.importorskip("accelerate")
+    config = replace(CONFIG, dropout=0.0)
+    labels = torch.full((2, 60), -100)
+    labels[0, :2], labels[1, :30] = 1, 2
+    records = [{**{name: x[i] for name, x in padded().items()}, "labels": labels[i]} for i in (0, 1)]
+    wrappers = []
+    for size, accumulated in ((2, 1), (1, 2)):
+        model = MODELS[kind][0](config) if kind is MaskedLanguageModel else TokenClassifier(config, num_labels=5)
+        model.load_state_dict(model_of(kind, config).state_dict())
+        wrappers.append(from_bigbird(model))
+        arguments = training_arguments(
+            tmp_path,
+            optim="sgd",
+            learning_rate=0.5,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=accumulated,
+        )
+        transformers.Trainer(wrappers[-1], arguments, train_dataset=records).train()
+    for one, other in zip(wrappers[0].parameters(), wrappers[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT and transformers among themselves

@@ -85,7 +85,7 @@ def _best_of_window(
     top_k: int,
     max_answer_length: int,
 ) -> Iterator[tuple[tuple[int, int], float]]:
-    """The window's best distinct answers with their scores. One that is not among these is not among all windows'."""
+    """The window's best answers with their scores, until `top_k` are distinct; no other is among those of all."""
     count = len(window.offsets)
     width = min(max_answer_length, count)
     behind = np.pad(end[window.places], (0, width - 1), constant_values=-np.inf)  # beyond the window nothing ends
@@ -96,7 +96,7 @@ def _best_of_window(
         if scores[first, reach] == -np.inf or len(found) == top_k:
             return
         place = _stripped(context, int(window.offsets[first, 0]), int(window.offsets[first + reach, 1]))
-        if place is not None and place not in found:
+        if place is not None:
             found.add(place)
             yield place, float(scores[first, reach])
 

@@ -76,7 +76,6 @@ def from_bigbird(
             f"{', '.join(kind.__name__ for kind in _WRAPPERS)}. The language model of a PretrainingModel is one."
         )
     config = BigBirdSparseConfig(**_head_settings(model, labels), **settings)
-    config.dtype = next(model.parameters()).dtype
     with torch.device("meta"):
         wrapped = wrapper(config)
     wrapped.hold(model)
