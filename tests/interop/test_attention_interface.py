@@ -59,8 +59,8 @@ def test_a_short_document_gets_what_eager_gives_whatever_the_encoder(kind):
 
 def test_in_float32_eager_and_bigbird_agree_to_1e_5_with_their_gradients():
     outputs, gradients = [], []
-    for attention in ("eager", "bigbird"):
-        model = bert(attention=attention, dtype=torch.float32).train()
+    for name in ("eager", "bigbird"):
+        model = bert(attention=name, dtype=torch.float32).train()
         out = last(model, tokens(200))
         out.pow(2).sum().backward()
         outputs.append(out.detach())
