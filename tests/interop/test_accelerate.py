@@ -321,3 +321,12 @@ def test_a_missing_or_old_transformers_is_one_clear_error(given, message):
     code = f"import sys\n{given}\nimport bigbird.interop.transformers"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "MissingDependency" in done.stderr and message in done.stderr.splitlines()[-1]
+
+
+@torch.no_grad()
+@pytest.mark.filterwarnings("ignore")  # of the compiler's own
+def test_torch_compile_takes_it():
+    model = accelerate(bigbird(dtype=torch.float32))
+    compiled = torch.compile(model, backend="eager")
+    for given in (tokens(SPARSE), tokens(SPARSE, SHORT)):
+        same(compiled(**given).last_hidden_state, model(**given).last_hidden_state, within=1e-5)

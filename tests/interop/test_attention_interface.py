@@ -9,6 +9,7 @@ from bigbird.errors import ConfigError, InputError
 transformers = pytest.importorskip("transformers")
 
 from bigbird.interop.transformers import register  # noqa: E402
+from bigbird.interop.transformers_attention import attention  # noqa: E402
 from huggingface_models import bert, bigbird, pegasus, randomised, tokens  # noqa: E402
 
 SMALL = {"block_size": 16}
@@ -58,8 +59,8 @@ def test_a_short_document_gets_what_eager_gives_whatever_the_encoder(kind):
 
 def test_in_float32_eager_and_bigbird_agree_to_1e_5_with_their_gradients():
     outputs, gradients = [], []
-    for attention in ("eager", "bigbird"):
-        model = bert(attention=attention, dtype=torch.float32).train()
+    for name in ("eager", "bigbird"):
+        model = bert(attention=name, dtype=torch.float32).train()
         out = last(model, tokens(200))
         out.pow(2).sum().backward()
         outputs.append(out.detach())
@@ -138,7 +139,6 @@ def test_an_encoder_that_does_not_number_its_layers_needs_a_pattern_without_chan
         (lambda: sparse(settings=[16])(**tokens(40)), "must be a dict of PatternSpec's fields, got [16]"),
         (lambda: sparse()(torch.ones(1, 40).long(), torch.ones(1, 1, 40, 40)), "takes no mask of pairs"),
         (lambda: sparse()(torch.ones(1, 40).long(), torch.zeros(1, 1, 1, 40)), "takes no mask of pairs"),
-        (lambda: bigbird(attn_implementation="bigbird")(**tokens(40)), "accelerate(model)"),
         (lambda: pegasus(attn_implementation="bigbird")(**tokens(40)), "accelerate(model)"),
     ],
 )
@@ -151,3 +151,18 @@ def test_what_cannot_be_right_is_refused(call, message):
 def test_dropout_on_attention_does_not_matter_where_nothing_is_trained():
     with torch.no_grad():
         same(last(sparse(attention_dropout=0.1), tokens(40)), last(sparse(), tokens(40)))
+
+
+@pytest.mark.skipif(
+    hasattr(transformers.BigBirdModel, "get_extended_attention_mask"),
+    reason="there BigBird asks no interface for masks",
+)
+def test_a_bigbird_under_that_name_is_refused():
+    with pytest.raises(ConfigError, match=r"accelerate\(model\)"):
+        bigbird(attn_implementation="bigbird")(**tokens(40))
+
+
+def test_what_changes_attention_is_refused_and_not_ignored():
+    q = torch.randn(1, 4, 40, 8)
+    with pytest.raises(ConfigError, match="cannot honour softcap"):
+        attention(bert().encoder.layer[0].attention.self, q, q, q, None, softcap=30.0)

@@ -11,7 +11,13 @@ from bigbird.attention import PatternSpec
 from bigbird.errors import ConfigError
 from bigbird.interop.huggingface_settings import HubConfig, HubGraph, to_pattern
 from bigbird.interop.transformers_documents import Padding
-from bigbird.interop.transformers_layers import GeluTanh, SparseSelfAttention, prepare, refuse_attention_type
+from bigbird.interop.transformers_layers import (
+    GeluTanh,
+    SparseSelfAttention,
+    mask_as_it_is,
+    prepare,
+    refuse_attention_type,
+)
 from bigbird.interop.transformers_library import part
 from bigbird.model.linear import Linear
 
@@ -19,6 +25,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 _TANH_GELUS = ("gelu_new", "gelu_pytorch_tanh")
 _HOOK = "_bigbird_hook"
+_OLD_MASK = "get_extended_attention_mask"  # widens masks in 5.7; gone from 5.23
 
 
 def accelerate(model: Model, *, graph: HubGraph = "checkpoint", padding: Padding = "document") -> Model:
@@ -53,6 +60,8 @@ def accelerate(model: Model, *, graph: HubGraph = "checkpoint", padding: Padding
         if not hasattr(encoder, _HOOK):
             setattr(encoder, _HOOK, encoder.register_forward_pre_hook(prepare, with_kwargs=True))
             encoder.set_attention_type = refuse_attention_type
+            if hasattr(encoder, _OLD_MASK):
+                setattr(encoder, _OLD_MASK, mask_as_it_is)
     _use_our_products(model)
     return model
 
@@ -65,6 +74,7 @@ def restore(model: Model) -> Model:
         getattr(encoder, _HOOK).remove()
         delattr(encoder, _HOOK)
         del encoder.set_attention_type
+        vars(encoder).pop(_OLD_MASK, None)
         encoder.set_attention_type(encoder.config.attention_type)
     _use_their_products(model)
     return model

@@ -94,6 +94,7 @@ class PaddedRows:
 _known = WeakTensorKeyDictionary()  # mask -> batches; every layer of one forward pass is given the same mask
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # lengths become numbers, and numbers patterns
 def batch_of(
     mask: Tensor | None, *, batch: int, length: int, block_size: int, padding: Padding, device: torch.device
 ) -> Batch:

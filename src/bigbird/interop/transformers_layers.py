@@ -109,6 +109,11 @@ def _full_mask(module: Any, input_ids: Tensor | None, inputs_embeds: Tensor | No
     return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
 
 
+def mask_as_it_is(mask: Tensor, *_others: object, **_more: object) -> Tensor:
+    """Takes the place of `get_extended_attention_mask` where transformers has it."""
+    return mask
+
+
 def refuse_attention_type(value: str) -> None:
     """Takes the place of their `set_attention_type`."""
     raise ConfigError(
