@@ -46,6 +46,7 @@ bench: $(VENV)/.dev
 		--out benchmarks/results/native_alone_$$dtype.json || exit 1; done
 	$(BIN)/python benchmarks/scaling.py --out benchmarks/results/scaling.json
 	$(BIN)/python benchmarks/pattern_build.py --out benchmarks/results/pattern_build.json
+	$(BIN)/python benchmarks/accelerated.py --out benchmarks/results/accelerate.json
 
 clean:
 	rm -rf $(VENV) demo-output
