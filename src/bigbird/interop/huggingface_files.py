@@ -55,7 +55,7 @@ def find_folder(path: str | Path) -> Path:
 
 def read_json(path: Path) -> dict[str, Any]:
     """An object of names; nothing is too deep, too long or said twice."""
-    _check_place(path)
+    check_place(path)
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes; at most {_MOST_BYTES:,} are read")
@@ -72,11 +72,13 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
         return _indexed(folder)
     if (folder / PICKLE_FILE).is_file():
         raise CheckpointError(
-            f"{folder} has its weights in {PICKLE_FILE} alone, a pickle, which can run code when it is read. Where you "
-            f"trust it, convert it with transformers: BigBirdForMaskedLM.from_pretrained(folder).save_pretrained("
-            f"new_folder), or whichever class its config.json names."
+            f"{folder} has its weights in {PICKLE_FILE} alone, a pickle, which can run code when it is read. Turn "
+            f"it into a safe one with: bigbird convert --from-bin {folder} NEW_FOLDER"
         )
-    raise CheckpointError(f"{folder} has neither {WEIGHTS_FILE} nor {INDEX_FILE}")
+    raise CheckpointError(
+        f"{folder} has neither {WEIGHTS_FILE} nor {INDEX_FILE}. A model that has {PICKLE_FILE} alone becomes a safe one "
+        f"with: bigbird convert --from-bin MODEL NEW_FOLDER"
+    )
 
 
 def read_tensors(stored: Iterable[StoredTensor]) -> list[Tensor]:
@@ -119,7 +121,7 @@ def _indexed(folder: Path) -> dict[str, StoredTensor]:
 
 
 def _tensors_of(path: Path) -> dict[str, StoredTensor]:
-    _check_place(path)
+    check_place(path)
     try:
         header = _header(path)
     except (OSError, ValueError, RecursionError) as error:
@@ -150,7 +152,7 @@ def _tensor(path: Path, name: str, entry: object) -> StoredTensor:
     return StoredTensor(path, name, dtype, tuple(shape))
 
 
-def _check_place(path: Path) -> None:
+def check_place(path: Path) -> None:
     """Refuse what a link leads out of the folder; the Hub's cache keeps its files in `blobs`, two levels up."""
     target, folder = path.resolve(), path.parent.resolve()
     blobs = folder.parents[1] / "blobs" if folder.parent.name == "snapshots" else folder
