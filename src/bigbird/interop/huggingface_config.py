@@ -206,7 +206,8 @@ def _their_pattern(config: EncoderConfig) -> dict[str, Any]:
     theirs = PatternSpec(block_size=pattern.block_size, random_blocks=pattern.random_blocks, graph=pattern.graph)
     if pattern != theirs:
         raise ConfigError(
-            f"transformers' BigBird has 3 window blocks, 2 global blocks and seed 0; this model has {pattern}. Another pattern is another function, so it cannot be written."
+            f"transformers' BigBird has 3 window blocks, 2 global blocks and seed 0; this model has {pattern}. Another "
+            f"pattern is another function, so it cannot be written."
         )
     return {
         "attention_type": "block_sparse",

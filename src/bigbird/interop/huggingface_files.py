@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bigbird.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from bigbird.errors import CheckpointError
+from bigbird.interop import hub_download
 
 INDEX_FILE = "model.safetensors.index.json"
 PICKLE_FILE = "pytorch_model.bin"
@@ -41,11 +42,19 @@ class StoredTensor(NamedTuple):
         return math.prod(self.shape) * (TYPES[self.dtype].itemsize if self.dtype in TYPES else 1)
 
 
-def find_folder(path: str | Path) -> Path:
-    """The path itself, if there is a folder."""
+def find_folder(path: str | Path, *, pickles: bool = False) -> Path:
+    """The path itself, if there is a folder; else OWNER/NAME or OWNER/NAME@REVISION of the Hub, downloaded.
+
+    pickles  bring pytorch_model.bin from the Hub, and no safetensors file
+    """
     folder = Path(path)
     if (folder / CONFIG_FILE).is_file():
         return folder
+    named = hub_download.hub_name(str(path)) if isinstance(path, str) and not folder.exists() else None
+    if named is not None:
+        folder = hub_download.download(named, pickles=pickles)
+        if (folder / CONFIG_FILE).is_file():
+            return folder
     what = f"has no {CONFIG_FILE}" if folder.is_dir() else "is no folder"
     raise CheckpointError(
         f"{path} {what}. Give a folder with {CONFIG_FILE} and {WEIGHTS_FILE}; a model of the Hub comes with: "
@@ -76,8 +85,8 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
             f"it into a safe one with: bigbird convert --from-bin {folder} NEW_FOLDER"
         )
     raise CheckpointError(
-        f"{folder} has neither {WEIGHTS_FILE} nor {INDEX_FILE}. A model that has {PICKLE_FILE} alone becomes a safe one "
-        f"with: bigbird convert --from-bin MODEL NEW_FOLDER"
+        f"{folder} has neither {WEIGHTS_FILE} nor {INDEX_FILE}. A model that has {PICKLE_FILE} alone becomes a safe "
+        f"one with: bigbird convert --from-bin MODEL NEW_FOLDER"
     )
 
 

@@ -9,19 +9,10 @@ from typing import Any
 
 from bigbird.errors import CheckpointError
 from bigbird.interop import huggingface_files as files
+from bigbird.interop.hub_download import TOKENIZER_FILES
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
-VOCABULARIES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "added_tokens.json",
-    "special_tokens_map.json",
-)
-NAMES = (*VOCABULARIES, TOKENIZER_CONFIG)
+VOCABULARIES = tuple(name for name in TOKENIZER_FILES if name != TOKENIZER_CONFIG)
 
 _MOST_BYTES = 64 * 2**20  # the largest in use, of XLM-R, has 17 MB
 _CODE = "auto_map"  # names code that transformers would fetch and run

@@ -291,7 +291,9 @@ def _stretched(
         )
     wanted = goal.max_length or (length if source.is_sparse else max(length, USUAL_LENGTH))
     if wanted < length:
-        raise ConfigError(f"max_length {wanted} is less than the {length} tokens that {place} reads; give {length} or more")
+        raise ConfigError(
+            f"max_length {wanted} is less than the {length} tokens that {place} reads; give {length} or more"
+        )
     repeats = math.ceil(wanted / length)
     longer = table[unused:].repeat(repeats, 1)[:wanted].contiguous()
     what = f"its {length} rows repeated to {wanted}" if wanted > length else f"its {length} rows as they are"
@@ -301,7 +303,9 @@ def _stretched(
 
 def _unused(source: Source, settings: Mapping[str, Any], place: Path) -> int:
     if source.skips_padding and not (type(settings["pad_token_id"]) is int and settings["pad_token_id"] >= 0):
-        raise CheckpointError(f"{place / CONFIG_FILE}: pad_token_id must be a token's number; positions begin behind it")
+        raise CheckpointError(
+            f"{place / CONFIG_FILE}: pad_token_id must be a token's number; positions begin behind it"
+        )
     return source.unused_positions(settings)
 
 
