@@ -65,7 +65,7 @@ def main(site: str, source: str, target: str, extra_bytes: str, cpu_seconds: str
     except RuntimeError as error:
         if "memory" in str(error).lower() or "alloc" in str(error).lower():
             sys.exit(OUT_OF_MEMORY)
-        _refuse(str(error))
+        _refuse("torch.save wrote no such file (RuntimeError)")
     except Exception as error:  # noqa: BLE001  whatever a broken pickle raises is told by the process that waits
         named = _NAMED.search(str(error))
         _refuse(
