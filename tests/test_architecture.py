@@ -152,7 +152,10 @@ def test_nothing_unpickles_or_runs_code_from_files():
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
-                assert ast.unparse(node.func) not in banned, f"{path}:{node.lineno}"
+                is_fenced = path.name == "unpickling.py" and ast.unparse(node.func) == "torch.load"
+                assert ast.unparse(node.func) not in banned or is_fenced, f"{path}:{node.lineno}"
+                if is_fenced:  # a program that runs alone, behind limits, and only when someone asked for it
+                    assert "weights_only=True" in ast.unparse(node)
         assert not {module.split(".")[0] for _, module in imports(path)} & {"pickle", "dill", "cloudpickle", "joblib"}
 
 

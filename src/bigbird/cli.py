@@ -261,6 +261,47 @@ def scan(
 
 
 @app.command()
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A folder in the Hub's layout (config.json, model.safetensors), or a model of the Hub, OWNER/NAME or "
+            "OWNER/NAME@REVISION, which is downloaded. Types: bert, roberta, xlm-roberta, camembert, big_bird."
+        ),
+    ],
+    target: Annotated[Path, typer.Argument(help="A new folder.", readable=False)],
+    *,
+    max_length: Annotated[
+        int | None,
+        typer.Option(help="Tokens that a document may have. Default: 4096, of a big_bird source as many as it has."),
+    ] = None,
+    block_size: Annotated[
+        int | None, typer.Option(help="Tokens per block. Default: 64, of a big_bird source its own.")
+    ] = None,
+    random_blocks: Annotated[
+        int | None,
+        typer.Option(help="Random key blocks per query block. Default: 3, of a big_bird source its own."),
+    ] = None,
+    from_bin: Annotated[
+        bool,
+        typer.Option(
+            "--from-bin", help="Read an old pytorch_model.bin, a pickle, in a process that can do nothing else."
+        ),
+    ] = False,
+) -> None:
+    """Make a BigBird for long documents out of a published model, its weights kept.
+
+    Says what is kept, what is left out and how to load the result, which transformers reads too.
+    """
+    from bigbird.interop.converting import Request
+    from bigbird.interop.converting import convert as carry_out
+    from bigbird.interop.warm_start import Goal
+
+    goal = Goal(max_length=max_length, block_size=block_size, random_blocks=random_blocks)
+    carry_out(Request(source=source, target=target, goal=goal, from_bin=from_bin), _say)
+
+
+@app.command()
 def info(
     model: Annotated[str | None, typer.Argument(help="A model folder or the name of a packaged model.")] = None,
 ) -> None:

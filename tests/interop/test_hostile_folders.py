@@ -155,7 +155,7 @@ def test_a_pickle_is_refused_and_never_opened(folder):
     (folder / "model.safetensors").unlink()
     refused(folder, r"has neither model.safetensors nor model.safetensors.index.json")
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x04cos\nsystem\n(S'touch canary'\ntR.")
-    refused(folder, r"pytorch_model.bin alone, a pickle, which can run code .* convert it with transformers: BigBird")
+    refused(folder, r"pytorch_model.bin alone, a pickle, which can run code .* with: bigbird convert --from-bin")
     (folder / "pytorch_model.bin").rename(folder / "model.safetensors")
     refused(folder, r"model.safetensors cannot be read: its header is said to have")
 

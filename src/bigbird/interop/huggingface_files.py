@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bigbird.checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from bigbird.errors import CheckpointError
+from bigbird.interop import hub_download
 
 INDEX_FILE = "model.safetensors.index.json"
 PICKLE_FILE = "pytorch_model.bin"
@@ -41,11 +42,19 @@ class StoredTensor(NamedTuple):
         return math.prod(self.shape) * (TYPES[self.dtype].itemsize if self.dtype in TYPES else 1)
 
 
-def find_folder(path: str | Path) -> Path:
-    """The path itself, if there is a folder."""
+def find_folder(path: str | Path, *, pickles: bool = False) -> Path:
+    """The path itself, if there is a folder; else OWNER/NAME or OWNER/NAME@REVISION of the Hub, downloaded.
+
+    pickles  bring pytorch_model.bin from the Hub, and no safetensors file
+    """
     folder = Path(path)
     if (folder / CONFIG_FILE).is_file():
         return folder
+    named = hub_download.hub_name(str(path)) if isinstance(path, str) and not folder.exists() else None
+    if named is not None:
+        folder = hub_download.download(named, pickles=pickles)
+        if (folder / CONFIG_FILE).is_file():
+            return folder
     what = f"has no {CONFIG_FILE}" if folder.is_dir() else "is no folder"
     raise CheckpointError(
         f"{path} {what}. Give a folder with {CONFIG_FILE} and {WEIGHTS_FILE}; a model of the Hub comes with: "
@@ -55,7 +64,7 @@ def find_folder(path: str | Path) -> Path:
 
 def read_json(path: Path) -> dict[str, Any]:
     """An object of names; nothing is too deep, too long or said twice."""
-    _check_place(path)
+    check_place(path)
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes; at most {_MOST_BYTES:,} are read")
@@ -72,11 +81,13 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
         return _indexed(folder)
     if (folder / PICKLE_FILE).is_file():
         raise CheckpointError(
-            f"{folder} has its weights in {PICKLE_FILE} alone, a pickle, which can run code when it is read. Where you "
-            f"trust it, convert it with transformers: BigBirdForMaskedLM.from_pretrained(folder).save_pretrained("
-            f"new_folder), or whichever class its config.json names."
+            f"{folder} has its weights in {PICKLE_FILE} alone, a pickle, which can run code when it is read. Turn "
+            f"it into a safe one with: bigbird convert --from-bin {folder} NEW_FOLDER"
         )
-    raise CheckpointError(f"{folder} has neither {WEIGHTS_FILE} nor {INDEX_FILE}")
+    raise CheckpointError(
+        f"{folder} has neither {WEIGHTS_FILE} nor {INDEX_FILE}. A model that has {PICKLE_FILE} alone becomes a safe "
+        f"one with: bigbird convert --from-bin MODEL NEW_FOLDER"
+    )
 
 
 def read_tensors(stored: Iterable[StoredTensor]) -> list[Tensor]:
@@ -119,7 +130,7 @@ def _indexed(folder: Path) -> dict[str, StoredTensor]:
 
 
 def _tensors_of(path: Path) -> dict[str, StoredTensor]:
-    _check_place(path)
+    check_place(path)
     try:
         header = _header(path)
     except (OSError, ValueError, RecursionError) as error:
@@ -150,7 +161,7 @@ def _tensor(path: Path, name: str, entry: object) -> StoredTensor:
     return StoredTensor(path, name, dtype, tuple(shape))
 
 
-def _check_place(path: Path) -> None:
+def check_place(path: Path) -> None:
     """Refuse what a link leads out of the folder; the Hub's cache keeps its files in `blobs`, two levels up."""
     target, folder = path.resolve(), path.parent.resolve()
     blobs = folder.parents[1] / "blobs" if folder.parent.name == "snapshots" else folder

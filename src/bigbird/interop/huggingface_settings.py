@@ -50,6 +50,7 @@ class HubConfig:
     attention_type: str = "block_sparse"
     block_size: int = 64
     num_random_blocks: int = 3
+    bigbird_graph: Literal["checkpoint", "paper"] = "checkpoint"  # ours: the graph the weights were trained with
     tie_word_embeddings: bool = True
     pruned_heads: dict[str, Any] = field(default_factory=dict)
 
@@ -79,7 +80,8 @@ def to_pattern(hub: HubConfig, graph: HubGraph) -> PatternSpec:
             f"graph 'transformers-train' is known for max_position_embeddings {TABLE_LENGTH} alone, got "
             f"{hub.max_position_embeddings}, for which transformers draws another table. Use graph 'checkpoint'."
         )
-    return PatternSpec(block_size=hub.block_size, random_blocks=hub.num_random_blocks, graph=graph)
+    trained = hub.bigbird_graph if graph == "checkpoint" else graph
+    return PatternSpec(block_size=hub.block_size, random_blocks=hub.num_random_blocks, graph=trained)
 
 
 def from_pattern(config: EncoderConfig) -> dict[str, Any]:
@@ -88,15 +90,16 @@ def from_pattern(config: EncoderConfig) -> dict[str, Any]:
     if pattern == _full_pattern(pattern.block_size, config.max_length):
         return {"attention_type": "original_full", "block_size": pattern.block_size}
     theirs = PatternSpec(block_size=pattern.block_size, random_blocks=pattern.random_blocks, graph=pattern.graph)
-    if pattern != theirs or pattern.graph == "paper":
+    if pattern != theirs:
         raise ConfigError(
-            f"transformers' BigBird has 3 window blocks, 2 global blocks, seed 0 and the graph of its checkpoints; "
-            f"this model has {pattern}. Another pattern is another function, so it cannot be written."
+            f"transformers' BigBird has 3 window blocks, 2 global blocks and seed 0; this model has {pattern}. Another "
+            f"pattern is another function, so it cannot be written."
         )
     return {
         "attention_type": "block_sparse",
         "block_size": pattern.block_size,
         "num_random_blocks": pattern.random_blocks,
+        **({"bigbird_graph": "paper"} if pattern.graph == "paper" else {}),
     }
 
 
