@@ -266,7 +266,8 @@ def convert(
         str,
         typer.Argument(
             help="A folder in the Hub's layout (config.json, model.safetensors), or a model of the Hub, OWNER/NAME or "
-            "OWNER/NAME@REVISION, which is downloaded. Types: bert, roberta, xlm-roberta, camembert, big_bird."
+            "OWNER/NAME@REVISION, which is downloaded. Types: bert, roberta, xlm-roberta, camembert, big_bird. Or the "
+            "prefix of a TensorFlow checkpoint, FOLDER/model.ckpt-0."
         ),
     ],
     target: Annotated[Path, typer.Argument(help="A new folder.", readable=False)],
@@ -288,6 +289,10 @@ def convert(
             "--from-bin", help="Read an old pytorch_model.bin, a pickle, in a process that can do nothing else."
         ),
     ] = False,
+    num_heads: Annotated[
+        int | None,
+        typer.Option(help="Attention heads of a TensorFlow checkpoint, which does not tell them. Default: 12."),
+    ] = None,
 ) -> None:
     """Make a BigBird for long documents out of a published model, its weights kept.
 
@@ -298,7 +303,7 @@ def convert(
     from bigbird.interop.warm_start import Goal
 
     goal = Goal(max_length=max_length, block_size=block_size, random_blocks=random_blocks)
-    carry_out(Request(source=source, target=target, goal=goal, from_bin=from_bin), _say)
+    carry_out(Request(source=source, target=target, goal=goal, from_bin=from_bin, num_heads=num_heads), _say)
 
 
 @app.command()

@@ -586,6 +586,7 @@ def test_the_options_are_frozen():
         "evaluate": ["--genome", "--out"],
         "predict": ["--genome", "--out"],
         "scan": ["--annotation", "--genome", "--out", "--region", "--set", "--threshold"],
+        "convert": ["--block-size", "--from-bin", "--max-length", "--num-heads", "--random-blocks"],
         "info": [],
         "bench": ["--out", "--set", "--show"],
     }

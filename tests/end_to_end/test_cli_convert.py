@@ -1,13 +1,17 @@
 """`bigbird convert` as people use it."""
 
 import sys
+from functools import partial
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from bigbird import cli
-from bigbird.interop import huggingface
+from bigbird.interop import converting, huggingface
+from bigbird.interop.tensorflow_checkpoint import convert_tensorflow
+from hub_folders import random_model
+from tensorflow_variables import Arrays, original_variables
 
 transformers = pytest.importorskip("transformers")
 dense_folders = pytest.importorskip("dense_folders")
@@ -33,8 +37,9 @@ def bigbird(monkeypatch, capsys, tmp_path):
 def test_a_bert_becomes_a_bigbird_and_every_step_is_told(tmp_path, bigbird, capsys):
     dense_folder(tmp_path / "bert", "BertForMaskedLM")
     capsys.readouterr()
-    # as transformers counts its own class of that size
-    count = transformers.BigBirdForMaskedLM(transformers.BigBirdConfig(**SMALL | SIZE)).num_parameters()
+    # as transformers counts its own class of that size, without the pooler, which a masked language model does not use
+    theirs = transformers.BigBirdForMaskedLM(transformers.BigBirdConfig(**SMALL | SIZE))
+    count = theirs.num_parameters() - sum(p.numel() for p in theirs.bert.pooler.parameters())
     code, out, said = bigbird("convert", "bert", "big", "--max-length", 512, "--block-size", 32, "--random-blocks", 2)
     assert (code, out) == (0, "")
     for line in (
@@ -88,3 +93,36 @@ def test_mistakes_take_one_line_and_write_nothing(tmp_path, bigbird, capsys, wor
     assert message in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bert", "full"]
     assert (tmp_path / "full" / "mine").read_text() == "mine"
+
+
+@pytest.fixture
+def tensorflow_files(tmp_path, monkeypatch):
+    """model.ckpt-0 whose variables are read from memory, as TensorFlow is not everywhere."""
+    model = random_model("load_pretraining")
+    arrays = Arrays(original_variables(model))
+    monkeypatch.setattr(converting, "convert_tensorflow", partial(convert_tensorflow, reader=lambda _: arrays))
+    (tmp_path / "model.ckpt-0.index").touch()
+    return model
+
+
+def test_a_tensorflow_checkpoint_becomes_a_folder(tensorflow_files, bigbird):
+    heads = tensorflow_files.encoder.config.num_heads
+    code, _, said = bigbird("convert", "model.ckpt-0", "big", "--num-heads", heads, "--max-length", 8192)
+    assert code == 0, said
+    assert "reading model.ckpt-0, a TensorFlow checkpoint" in said
+    assert "to load it: bigbird.interop.huggingface.load_pretraining('big')" in said
+    ours = huggingface.load_pretraining("big").state_dict()
+    table = "language_model.encoder.embeddings.positions.weight"
+    expected = tensorflow_files.state_dict()
+    assert torch.equal(ours.pop(table)[: len(expected[table])], expected.pop(table))
+    assert all(torch.equal(ours[name], tensor) for name, tensor in expected.items())
+
+
+def test_options_of_other_sources_are_refused(tensorflow_files, bigbird, tmp_path):
+    code, _, said = bigbird("convert", "model.ckpt-0", "big", "--from-bin")
+    assert (code, said) == (2, "bigbird: --from-bin is for pytorch_model.bin; a TensorFlow checkpoint is no pickle\n")
+    dense_folder(tmp_path / "bert")
+    code, _, said = bigbird("convert", "bert", "big", "--num-heads", 2)
+    assert code == 2
+    assert "--num-heads is for TensorFlow checkpoints" in said
+    assert not (tmp_path / "big").exists()

@@ -6,11 +6,12 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bigbird.errors import ConfigError
 from bigbird.interop import huggingface_files as files
 from bigbird.interop.pickle_file import made_safe
+from bigbird.interop.tensorflow_checkpoint import convert_tensorflow
 from bigbird.interop.warm_start import LOADERS, Goal, WarmStart, check_new, prepare
 
 Say = Callable[[str], None]
@@ -20,16 +21,18 @@ Say = Callable[[str], None]
 class Request:
     """What the command line asks for.
 
-    source    a folder, or OWNER/NAME[@REVISION] of the Hub
-    target    a new folder
-    goal      length and blocks of the new model
-    from_bin  whether to read pytorch_model.bin, a pickle
+    source     a folder, OWNER/NAME[@REVISION] of the Hub, or the prefix of a TensorFlow checkpoint
+    target     a new folder
+    goal       length and blocks of the new model
+    from_bin   whether to read pytorch_model.bin, a pickle
+    num_heads  of a TensorFlow checkpoint, which does not tell them
     """
 
     source: str
     target: Path
     goal: Goal
     from_bin: bool = False
+    num_heads: int | None = None
 
 
 class Route(NamedTuple):
@@ -53,6 +56,8 @@ def convert(request: Request, say: Say) -> None:
 
 def _published_model(request: Request, say: Say) -> None:
     """A folder in the Hub's layout, or a model of the Hub."""
+    if request.num_heads is not None:
+        raise ConfigError("--num-heads is for TensorFlow checkpoints; config.json tells the heads of other models")
     place = files.find_folder(request.source, pickles=request.from_bin)
     say(f"reading {place}")
     if not request.from_bin:
@@ -76,5 +81,23 @@ def _write(prepared: WarmStart, request: Request, say: Say) -> None:
     say(f"to load it: bigbird.interop.huggingface.{loader}({str(request.target)!r})")
 
 
+def _is_tensorflow(request: Request) -> bool:
+    return Path(f"{request.source}.index").is_file()
+
+
+def _tensorflow_checkpoint(request: Request, say: Say) -> None:
+    """Files of the original code: PREFIX.index and PREFIX.data-…; then on as with any published model."""
+    if request.from_bin:
+        raise ConfigError("--from-bin is for pytorch_model.bin; a TensorFlow checkpoint is no pickle")
+    heads: dict[str, Any] = {} if request.num_heads is None else {"num_heads": request.num_heads}
+    say(f"reading {request.source}, a TensorFlow checkpoint")
+    with tempfile.TemporaryDirectory(prefix="bigbird-", ignore_cleanup_errors=True) as folder:
+        place = Path(folder) / "model"
+        left_behind = convert_tensorflow(request.source, place, **heads)
+        if left_behind:
+            say(f"left out: {', '.join(left_behind)}")
+        _write(prepare(place, request.goal), request, say)
+
+
 # Tried in this order. Another kind of source or target is one more line, before the last.
-ROUTES = (Route(lambda _: True, _published_model),)
+ROUTES = (Route(_is_tensorflow, _tensorflow_checkpoint), Route(lambda _: True, _published_model))
