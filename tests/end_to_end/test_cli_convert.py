@@ -118,7 +118,8 @@ def test_a_tensorflow_checkpoint_becomes_a_folder(tensorflow_files, bigbird):
     assert all(torch.equal(ours[name], tensor) for name, tensor in expected.items())
 
 
-def test_options_of_other_sources_are_refused(tensorflow_files, bigbird, tmp_path):
+@pytest.mark.usefixtures("tensorflow_files")
+def test_options_of_other_sources_are_refused(bigbird, tmp_path):
     code, _, said = bigbird("convert", "model.ckpt-0", "big", "--from-bin")
     assert (code, said) == (2, "bigbird: --from-bin is for pytorch_model.bin; a TensorFlow checkpoint is no pickle\n")
     dense_folder(tmp_path / "bert")
