@@ -145,7 +145,7 @@ def test_a_damaged_config_is_refused(folder, text, message):
 
 
 def test_a_path_that_is_no_folder_is_refused_with_the_way_to_get_one(tmp_path):
-    refused("google/bigbird-roberta-base", r"google/bigbird-roberta-base is no folder.*hf download OWNER/MODEL --local")
+    refused("nowhere", r"nowhere is no folder.*hf download OWNER/MODEL --local")
     refused(tmp_path, r"has no config.json\. Give a folder with config.json and model.safetensors")
 
 
