@@ -192,7 +192,8 @@ def test_encoders_are_timed_in_pairs_that_compute_the_same():
 
 def test_encoders_that_differ_are_not_timed(monkeypatch):
     pytest.importorskip("transformers")
-    monkeypatch.setitem(huggingface_names._IN_A_LAYER, "feed_forward_norm", "attention.output.LayerNorm")
+    names = huggingface_names.BIG_BIRD_NAMES.in_a_layer
+    monkeypatch.setitem(names, "feed_forward_norm", "attention.output.LayerNorm")
     monkeypatch.setattr(encoder, "_ALLOWED_ERROR", 0.0)
     with pytest.raises(WrongAnswer, match=r"the encoders differ by .* in train mode .*: nothing is timed"):
         model.run("encoder", model.ModelBench(lengths=(1024,), size="tiny"), say=lambda _: None)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bigbird.attention import DocumentLayout, PatternSpec
-from bigbird.errors import CheckpointError, ConfigError
+from bigbird.errors import ConfigError
 from bigbird.interop import huggingface
 from bigbird.model.heads import SequenceClassifier
 from hub_folders import CONFIG, MODELS, change_config, change_weights, hub_folder, random_model, shard
@@ -204,7 +204,7 @@ def test_like_must_be_as_wide_as_the_model(tmp_path):
     folder = hub_folder(tmp_path / "model")
     change_weights(folder, add_pooler)
     model = MODELS["load_masked_lm"](replace(CONFIG, hidden_size=32))
-    with pytest.raises(CheckpointError, match=r"bert.pooler.\w+ is F32 \[16.*must be a model of hidden_size 32"):
+    with pytest.raises(ConfigError, match=r"model has hidden_size 16, the model 32; `like` must be as the model, for"):
         huggingface.save(model, tmp_path / "again", like=folder)
 
 

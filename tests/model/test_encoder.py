@@ -41,7 +41,7 @@ def padded(documents, length, left=0):
     return token_ids, mask
 
 
-@pytest.fixture(params=["learned", "rotary"])
+@pytest.fixture(params=["learned", "rotary", "sinusoidal"])
 def model(request):
     return encoder(positions=request.param)
 
@@ -183,7 +183,9 @@ def test_heads_give_one_answer_per_document_and_per_token():
             {"pattern": PatternSpec(window_blocks=0, global_blocks=0, random_blocks=0)},
             r"no window, global or random blocks, so no token would see any other",
         ),
-        ({"positions": "sinusoidal"}, r"positions must be one of learned, rotary, got 'sinusoidal'"),
+        ({"positions": "alibi"}, r"positions must be one of learned, rotary, sinusoidal, got 'alibi'"),
+        ({"attention_bias": "none"}, r"attention_bias must be true, false or 'output', got 'none'"),
+        ({"attention_bias": 1}, r"attention_bias must be true, false or 'output', got 1"),
         ({"norm": "rms"}, r"norm must be one of post, pre, got 'rms'"),
         ({"activation": "swish"}, r"activation must be one of gelu, gelu_tanh, relu, got 'swish'"),
         ({"num_token_types": -3}, r"num_token_types must be at least 0, got -3"),

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from bigbird.attention import DocumentLayout
 from bigbird.interop import huggingface
-from bigbird.interop.huggingface_kinds import KINDS
-from bigbird.interop.huggingface_names import to_ours, with_base
+from bigbird.interop.huggingface_bigbird import BIG_BIRD
+from bigbird.interop.huggingface_names import to_ours
 from hub_folders import CONFIG, MODELS, change_config, hub_folder, random_model
 
 transformers = pytest.importorskip("transformers")
@@ -31,7 +31,7 @@ GRAPHS = ["transformers-train", "transformers-eval"]
 ERROR = {torch.float32: 1e-5, torch.float64: 1e-10}
 EVERY_DTYPE = pytest.mark.parametrize("dtype", ERROR, ids=str)
 
-KIND = {kind.loader: kind for kind in KINDS}
+KIND = {kind.loader: kind for kind in BIG_BIRD.kinds}
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +163,8 @@ def test_gradients_equal_theirs(folder_of, loader, graph):
             weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(0), dtype=out.dtype)
             loss = loss + (weights * out)[out > -0.9e6].sum()
         loss.backward()
-    gradients = {with_base(name): parameter.grad for name, parameter in theirs.named_parameters()}
-    expected = to_ours(gradients, KIND[loader].pairs(2))
+    gradients = {BIG_BIRD.names.with_base(name): parameter.grad for name, parameter in theirs.named_parameters()}
+    expected = to_ours(gradients, KIND[loader].pairs(BIG_BIRD.names, getattr(ours, "encoder", ours).config))
     for name, parameter in ours.named_parameters():
         largest = float(expected[name].abs().max())
         torch.testing.assert_close(parameter.grad, expected[name], rtol=0, atol=1e-9 * max(largest, 1.0), msg=name)

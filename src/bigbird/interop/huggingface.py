@@ -1,5 +1,7 @@
 """BigBird in Hugging Face's layout: config.json and model.safetensors, read and written without transformers.
 
+Folders of model_type "big_bird" give an encoder or a model with a head, those of "bigbird_pegasus" their encoder.
+
     encoder = load_encoder("bigbird-roberta-base")
     model = load_masked_lm("bigbird-roberta-base", graph="transformers-eval")
     save(model, "mine", like="bigbird-roberta-base")
@@ -14,8 +16,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bigbird.interop.huggingface_config import HubGraph
 from bigbird.interop.huggingface_reading import load
+from bigbird.interop.huggingface_settings import HubGraph
 from bigbird.interop.huggingface_writing import save
 from bigbird.model.encoder import Encoder
 from bigbird.model.heads import MaskedLanguageModel, TokenClassifier
@@ -34,7 +36,10 @@ __all__ = [
 
 
 def load_encoder(folder: str | Path, graph: HubGraph = "checkpoint") -> Encoder:
-    """BigBirdModel, or the encoder of a model with a head; the pooler is left behind."""
+    """BigBirdModel or BigBirdPegasusModel, or the encoder of a model with a head.
+
+    Pooler, decoder and head are left behind; `save` with `like` brings them back.
+    """
     return load(folder, graph, Encoder)
 
 

@@ -13,10 +13,11 @@ from bigbird import machine
 from bigbird.checkpoint import CONFIG_FILE, empty_model
 from bigbird.errors import CheckpointError, ConfigError
 from bigbird.interop import huggingface_files as files
-from bigbird.interop.huggingface_config import HubConfig, HubGraph, encoder_config, from_hub
+from bigbird.interop.huggingface_config import encoder_config, family_of, from_hub
 from bigbird.interop.huggingface_files import StoredTensor
-from bigbird.interop.huggingface_kinds import KINDS, Kind, kind_of, kinds_with
-from bigbird.interop.huggingface_names import BASE, COUNTERS, POOLER, TIED, Pair, to_ours, with_base
+from bigbird.interop.huggingface_kinds import Family, Kind
+from bigbird.interop.huggingface_names import Names, Pair, to_ours
+from bigbird.interop.huggingface_settings import HubConfig, HubGraph
 from bigbird.model.encoder import Encoder, EncoderConfig
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -26,35 +27,51 @@ _NAMED = 3  # faults of a kind that an error names
 
 def load(folder: str | Path, graph: HubGraph, module: type[Model]) -> Model:
     """A model of that class of ours."""
-    kind = kind_of(module)
     place = files.find_folder(folder)
     source = str(place / CONFIG_FILE)
-    hub = from_hub(files.read_json(place / CONFIG_FILE), source=source)
-    if kind.has_tied_output and not hub.tie_word_embeddings:
-        raise CheckpointError(f"{source}: tie_word_embeddings is false; ours guesses tokens with the token vectors")
+    values = files.read_json(place / CONFIG_FILE)
+    hub, family = from_hub(values, source=source), family_of(values, source=source)
+    kind = _kind_of(family, module, source)
+    if kind.tied and not hub.tie_word_embeddings:
+        copy = kind.tied[0]
+        raise CheckpointError(
+            f"{source}: tie_word_embeddings is false; ours has one tensor for {copy} and {family.names.tied[copy]}"
+        )
     config = encoder_config(hub, graph, source=source)
-    stored = canonical(files.stored_tensors(place), place)
+    stored = canonical(files.stored_tensors(place), place, family.names)
     if config.num_layers > len(stored):
         raise CheckpointError(f"{place} has {len(stored)} tensors, too few for {config.num_layers} layers")
     model = _empty(kind, hub, config, source)
-    pairs = list(kind.pairs(config.num_layers))
-    _check_fit(place, stored, _expected(model, pairs), kind)
-    model.load_state_dict(to_ours(_read(place, stored, pairs, kind), pairs), assign=True)
+    pairs = list(kind.pairs(family.names, config))
+    _check_fit(place, stored, _expected(model, pairs), family, kind)
+    model.load_state_dict(to_ours(_read(place, stored, pairs, family.names, kind), pairs), assign=True)
     assert isinstance(model, module)
     return model.eval()
 
 
-def canonical(stored: Mapping[str, StoredTensor], place: Path) -> dict[str, StoredTensor]:
+def canonical(stored: Mapping[str, StoredTensor], place: Path, names: Names) -> dict[str, StoredTensor]:
     """Under the names that a model with a head has; a tied tensor that is stored as its copy alone under its own."""
     named: dict[str, StoredTensor] = {}
     for name, tensor in stored.items():
-        if with_base(name) in named:
-            raise CheckpointError(f"{place} has the tensor {name} twice, with and without {BASE!r} before its name")
-        named[with_base(name)] = tensor
-    for copy, original in TIED.items():
+        if names.with_base(name) in named:
+            raise CheckpointError(
+                f"{place} has the tensor {_some([name])} twice, with and without {names.base!r} before its name"
+            )
+        named[names.with_base(name)] = tensor
+    for copy, original in names.tied.items():
         if copy in named and original not in named:
             named[original] = named.pop(copy)
     return named
+
+
+def _kind_of(family: Family, module: type[nn.Module], source: str) -> Kind:
+    kind = family.kind_of(module)
+    if kind is None:
+        loaders = ", ".join(kind.loader for kind in family.kinds)
+        raise CheckpointError(
+            f"{source}: no {module.__name__} comes out of a folder of model_type {family.model_type!r}; use {loaders}"
+        )
+    return kind
 
 
 def _empty(kind: Kind, hub: HubConfig, config: EncoderConfig, source: str) -> nn.Module:
@@ -73,11 +90,10 @@ def _expected(model: nn.Module, pairs: list[Pair]) -> dict[str, tuple[int, ...]]
 
 
 def _check_fit(
-    place: Path, stored: Mapping[str, StoredTensor], expected: Mapping[str, tuple[int, ...]], kind: Kind
+    place: Path, stored: Mapping[str, StoredTensor], expected: Mapping[str, tuple[int, ...]], family: Family, kind: Kind
 ) -> None:
-    others = {theirs for other in KINDS for _, theirs in other.head} | POOLER | COUNTERS | TIED.keys()
     missing = sorted(expected.keys() - stored.keys())
-    unknown = sorted(stored.keys() - expected.keys() - others)
+    unknown = sorted(name for name in stored.keys() - expected.keys() if not family.ignored(name))
     unlike = [
         f"{name} is {list(stored[name].shape)}, expected {list(shape)}"
         for name, shape in expected.items()
@@ -89,7 +105,9 @@ def _check_fit(
         if names
     ]
     if faults:
-        raise CheckpointError(f"{place}: its tensors do not fit its config: {'; '.join(faults)}.{_hint(kind, stored)}")
+        raise CheckpointError(
+            f"{place}: its tensors do not fit its config: {'; '.join(faults)}.{_hint(family, kind, stored)}"
+        )
     types = {name: stored[name].dtype for name in expected}
     if len(set(types.values())) > 1 or not set(types.values()) <= files.TYPES.keys():
         raise CheckpointError(
@@ -98,12 +116,12 @@ def _check_fit(
         )
 
 
-def _hint(kind: Kind, stored: Mapping[str, StoredTensor]) -> str:
+def _hint(family: Family, kind: Kind, stored: Mapping[str, StoredTensor]) -> str:
     """What to call instead when the folder has another head."""
-    found = kinds_with(set(stored))
-    if not kind.head or kind in found:
+    found = family.kinds_with(set(stored))
+    other = found[0] if found else family.kind_of(Encoder)
+    if not kind.head or kind in found or other is None:
         return ""
-    other = found[0] if found else kind_of(Encoder)
     return f" It looks like a {other.architecture}: use {other.loader}."
 
 
@@ -112,22 +130,24 @@ def _some(names: list[str]) -> str:
     return named if len(names) <= _NAMED else f"{named} and {len(names) - _NAMED} more"
 
 
-def _read(place: Path, stored: Mapping[str, StoredTensor], pairs: list[Pair], kind: Kind) -> dict[str, Tensor]:
-    names = [name for pair in pairs for name in pair.theirs]
-    copies = [name for name in TIED if name in stored and kind.has_tied_output]
-    wanted = [stored[name] for name in names + copies]
+def _read(
+    place: Path, stored: Mapping[str, StoredTensor], pairs: list[Pair], names: Names, kind: Kind
+) -> dict[str, Tensor]:
+    originals = [name for pair in pairs for name in pair.theirs]
+    copies = [name for name in kind.tied if name in stored]
+    wanted = [stored[name] for name in originals + copies]
     for copy in copies:
-        if (stored[copy].dtype, stored[copy].shape) != (stored[TIED[copy]].dtype, stored[TIED[copy]].shape):
-            raise _untied(place, copy)
+        if (stored[copy].dtype, stored[copy].shape) != (stored[names.tied[copy]].dtype, stored[names.tied[copy]].shape):
+            raise _untied(place, copy, names)
     machine.check_memory(
         sum(tensor.num_bytes for tensor in wanted), f"reading {place}", cure="Take a machine with more memory."
     )
-    weights = dict(zip(names + copies, files.read_tensors(wanted), strict=True))
+    weights = dict(zip(originals + copies, files.read_tensors(wanted), strict=True))
     for copy in copies:
-        if not torch.equal(weights[copy], weights[TIED[copy]]):
-            raise _untied(place, copy)
+        if not torch.equal(weights[copy], weights[names.tied[copy]]):
+            raise _untied(place, copy, names)
     return weights
 
 
-def _untied(place: Path, copy: str) -> CheckpointError:
-    return CheckpointError(f"{place}: {copy} differs from {TIED[copy]}; ours has one tensor for both")
+def _untied(place: Path, copy: str, names: Names) -> CheckpointError:
+    return CheckpointError(f"{place}: {copy} differs from {names.tied[copy]}; ours has one tensor for both")

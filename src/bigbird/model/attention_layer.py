@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
 from bigbird.attention import Backend, BlockPattern, block_sparse_attention
 from bigbird.model.embeddings import rotate
 from bigbird.model.linear import Linear
+
+AttentionBias = bool | Literal["output"]
 
 
 class Visibility(NamedTuple):
@@ -25,13 +27,16 @@ class Visibility(NamedTuple):
 
 
 class SelfAttention(nn.Module):
-    """Multi-head block-sparse self-attention over packed documents."""
+    """Multi-head block-sparse self-attention over packed documents.
 
-    def __init__(self, *, hidden_size: int, num_heads: int) -> None:
+    bias  True: all four projections have one, False: none has, "output": that behind attention alone
+    """
+
+    def __init__(self, *, hidden_size: int, num_heads: int, bias: AttentionBias) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.qkv = Linear(hidden_size, 3 * hidden_size)
-        self.output = Linear(hidden_size, hidden_size)
+        self.qkv = Linear(hidden_size, 3 * hidden_size, bias=bias is True)
+        self.output = Linear(hidden_size, hidden_size, bias=bias is not False)
 
     def forward(self, x: Tensor, pattern: BlockPattern, visibility: Visibility) -> Tensor:
         """x: [total, hidden] -> [total, hidden]."""

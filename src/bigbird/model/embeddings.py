@@ -1,7 +1,11 @@
-"""Token ids to vectors, and rotary positions."""
+"""Token ids to vectors, and positions that are computed."""
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,42 +19,76 @@ _NEIGHBOUR_DISTANCES = (1, 2, 4)  # tokens
 
 
 class Embeddings(nn.Module):
-    """Sum of token, token-type and learned position vectors, then layer norm and dropout (BERT's order).
+    """Sum of token, position and token-type vectors, then layer norm and dropout (BERT's order).
 
-    tokens          vectors of the tokens themselves: a table, or a convolution over the bases their ids spell
-    num_positions   rows of the learned position table; 0 when positions are rotary
-    num_token_types rows of the token-type table; 0 for none
+    tokens           vectors of the tokens themselves: a table, or a convolution over the bases their ids spell
+    positions        their vectors, learned or computed; None when positions are rotary
+    num_token_types  rows of the token-type table; 0 for none
+    norm             None for none
+    is_scaled        token vectors count sqrt(hidden) times beside the others (Vaswani et al. 2017, 3.4)
     """
 
     def __init__(
         self,
         *,
         tokens: nn.Embedding | BaseConvolution,
+        positions: nn.Embedding | SinusoidalPositions | None,
         hidden_size: int,
-        num_positions: int,
         num_token_types: int,
+        norm: nn.LayerNorm | None,
         dropout: float,
-        layer_norm_eps: float,
+        is_scaled: bool,
     ) -> None:
         super().__init__()
         self.tokens = tokens
-        self.positions = nn.Embedding(num_positions, hidden_size) if num_positions else None
+        self.positions = positions
         self.token_types = nn.Embedding(num_token_types, hidden_size) if num_token_types else None
-        self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.norm = norm
         self.dropout = nn.Dropout(dropout)
+        self.scale = math.sqrt(hidden_size) if is_scaled else None
 
     def forward(self, token_ids: Tensor, positions: Tensor, token_types: Tensor | None = None) -> Tensor:
         """token_ids, positions, token_types: int64 [total] -> [total, hidden]. Without token types all are type 0."""
         is_table = isinstance(self.tokens, nn.Embedding)
         embedded: Tensor = self.tokens(token_ids) if is_table else self.tokens(token_ids, positions)
+        if self.scale is not None:
+            embedded = embedded * self.scale
         if self.positions is not None:
-            embedded = embedded + self.positions(positions)
+            embedded = embedded + self.positions(positions).to(embedded.dtype)
         if self.token_types is not None:
             embedded = embedded + self.token_types(torch.zeros_like(token_ids) if token_types is None else token_types)
         elif token_types is not None:
             raise ShapeError("token_types were given to a model without token types. Leave them out.")
-        embedded = self.dropout(self.norm(embedded))
-        return embedded
+        normed: Tensor = self.dropout(embedded if self.norm is None else self.norm(embedded))
+        return normed
+
+
+class SinusoidalPositions(nn.Module):
+    """Pegasus' fixed position vectors: the sines of all frequencies, then their cosines.
+
+    Computed anew from the positions, so nothing of them is stored, moved or limited in length.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """positions: int64 [total] -> float32 [total, hidden]."""
+        # Angles of far positions need float64: at 4,096 those of float32 are off by 2e-4.
+        lengths = torch.tensor(_wave_lengths(self.hidden_size), dtype=torch.float64, device=positions.device)
+        angles = positions[:, None] / lengths
+        return torch.cat((angles.sin().float(), angles[:, : self.hidden_size // 2].cos().float()), dim=1)
+
+    def extra_repr(self) -> str:
+        """What its repr shows."""
+        return str(self.hidden_size)
+
+
+@lru_cache(maxsize=16)
+def _wave_lengths(hidden_size: int) -> tuple[float, ...]:
+    """In positions, over 2 pi; NumPy's power, as in transformers, for the same last bits."""
+    return tuple(float(np.power(10_000, place / hidden_size)) for place in range(0, hidden_size, 2))
 
 
 class BaseConvolution(nn.Module):

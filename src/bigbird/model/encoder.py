@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from bigbird.attention import Backend, DocumentLayout, PatternSpec
 from bigbird.errors import ConfigError, ShapeError
 from bigbird.model.activation import Activation
-from bigbird.model.attention_layer import SelfAttention, Visibility
+from bigbird.model.attention_layer import AttentionBias, SelfAttention, Visibility
 from bigbird.model.blocks import EncoderBlock, FeedForward, Norm
-from bigbird.model.embeddings import NUM_LETTERS, BaseConvolution, Embeddings, rotary_table
+from bigbird.model.embeddings import NUM_LETTERS, BaseConvolution, Embeddings, SinusoidalPositions, rotary_table
 
-Positions = Literal["learned", "rotary"]
+Positions = Literal["learned", "rotary", "sinusoidal"]
 
 MAX_BLOCK_SIZE = 4096  # the longest document published weights read: beyond one block there is nothing sparse
 _BASES_PER_TOKEN = range(8, 21)  # those of KmerTokenizer; fewer the convolution outreaches, more do not fit int64
@@ -26,12 +26,17 @@ _BASES_PER_TOKEN = range(8, 21)  # those of KmerTokenizer; fewer the convolution
 class EncoderConfig:
     """Everything that decides the encoder's shape and function.
 
-    max_length       tokens a document may have; also the rows of the position table when positions are learned
-    norm             "post" as BERT and RoBERTa, "pre" as Pegasus (which ends with one more layer norm)
-    num_token_types  0 for none
-    bases_per_token  0: token vectors come from a table of vocab_size rows. Otherwise ids are those of `KmerTokenizer`
-                     and their vectors are read off the bases by convolution
-    pattern          which keys each query sees
+    max_length        tokens a document may have; also the rows of the position table when positions are learned
+    positions         "learned" a table, "rotary" (Su et al. 2021), "sinusoidal" Pegasus' fixed vectors
+    norm              "post" as BERT and RoBERTa, "pre" as Pegasus (which ends with one more layer norm)
+    num_token_types   0 for none
+    bases_per_token   0: token vectors come from a table of vocab_size rows. Otherwise ids are those of `KmerTokenizer`
+                      and their vectors are read off the bases by convolution
+    scale_embeddings  token vectors times sqrt(hidden_size), as Pegasus
+    embedding_norm    False: no layer norm on the embeddings, as Pegasus
+    attention_bias    False: query, key, value and the output of attention have no bias, as Pegasus;
+                      "output": the output alone has one, as transformers' BigBird with use_bias false
+    pattern           which keys each query sees
     """
 
     vocab_size: int
@@ -48,6 +53,9 @@ class EncoderConfig:
     layer_norm_eps: float = 1e-12
     num_token_types: int = 0
     bases_per_token: int = 0
+    scale_embeddings: bool = False
+    embedding_norm: bool = True
+    attention_bias: AttentionBias = True
     pattern: PatternSpec = field(default_factory=PatternSpec)
 
     def __post_init__(self) -> None:
@@ -68,6 +76,8 @@ class EncoderConfig:
         for name, kind in {"positions": Positions, "norm": Norm, "activation": Activation}.items():
             if getattr(self, name) not in get_args(kind):
                 raise ConfigError(f"{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
+        if not isinstance(self.attention_bias, bool) and self.attention_bias != "output":
+            raise ConfigError(f"attention_bias must be true, false or 'output', got {self.attention_bias!r}")
 
     def _check_numbers(self) -> None:
         at_least_one = ("vocab_size", "hidden_size", "num_layers", "num_heads", "inner_size", "max_length")
@@ -124,14 +134,7 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.embeddings = Embeddings(
-            tokens=_token_vectors(config),
-            hidden_size=config.hidden_size,
-            num_positions=config.max_length if config.positions == "learned" else 0,
-            num_token_types=config.num_token_types,
-            dropout=config.dropout,
-            layer_norm_eps=config.layer_norm_eps,
-        )
+        self.embeddings = _embeddings(config)
         self.layers = nn.ModuleList(_block(config) for _ in range(config.num_layers))
         self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.norm == "pre" else None
         self.apply(_initialise)
@@ -194,6 +197,24 @@ class Encoder(nn.Module):
             )
 
 
+def _embeddings(config: EncoderConfig) -> Embeddings:
+    return Embeddings(
+        tokens=_token_vectors(config),
+        positions=_position_vectors(config),
+        hidden_size=config.hidden_size,
+        num_token_types=config.num_token_types,
+        norm=nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.embedding_norm else None,
+        dropout=config.dropout,
+        is_scaled=config.scale_embeddings,
+    )
+
+
+def _position_vectors(config: EncoderConfig) -> nn.Embedding | SinusoidalPositions | None:
+    if config.positions == "learned":
+        return nn.Embedding(config.max_length, config.hidden_size)
+    return SinusoidalPositions(config.hidden_size) if config.positions == "sinusoidal" else None
+
+
 def _token_vectors(config: EncoderConfig) -> nn.Embedding | BaseConvolution:
     if config.bases_per_token:
         return BaseConvolution(
@@ -206,7 +227,7 @@ def _token_vectors(config: EncoderConfig) -> nn.Embedding | BaseConvolution:
 
 def _block(config: EncoderConfig) -> EncoderBlock:
     return EncoderBlock(
-        SelfAttention(hidden_size=config.hidden_size, num_heads=config.num_heads),
+        SelfAttention(hidden_size=config.hidden_size, num_heads=config.num_heads, bias=config.attention_bias),
         FeedForward(hidden_size=config.hidden_size, inner_size=config.inner_size, activation=config.activation),
         norm=config.norm,
         dropout=config.dropout,
