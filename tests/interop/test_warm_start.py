@@ -165,6 +165,9 @@ def test_the_paper_graph_survives_saving_again(tmp_path):
     model = warm_start(folder, max_length=128, block_size=16)
     huggingface.save(model, tmp_path / "again")
     assert huggingface.load_encoder(tmp_path / "again").config == model.config
+    published = random_model("load_encoder")
+    huggingface.save(published, tmp_path / "published", like=tmp_path / "again")
+    assert huggingface.load_encoder(tmp_path / "published").config == published.config
     in_eval = huggingface.load_encoder(tmp_path / "again", "transformers-eval")
     assert in_eval.config.pattern.graph == "transformers-eval"
 

@@ -52,6 +52,8 @@ def save(model: nn.Module, folder: str | Path, *, like: str | Path | None = None
         _check_whole(model)
     config = _config(model)
     values = given.values | given.family.to_hub(config, given.values) | kind.settings(model, given.hub)
+    if config.pattern.graph == "checkpoint":
+        values.pop("bigbird_graph", None)  # of a `like` that was trained with another
     own = to_theirs(model.state_dict(), kind.pairs(given.family.names, config))
     dtype = _one_type(own)
     values["torch_dtype" if "torch_dtype" in values else "dtype"] = str(dtype).removeprefix("torch.")
