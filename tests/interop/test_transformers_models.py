@@ -2,6 +2,8 @@
 
 import copy
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from typing import get_args
 
@@ -592,3 +594,19 @@ def test_pipelines_of_transformers_take_our_models(tmp_path):
     assert [piece["word"] for piece in tag("the cat sat")] == ["the", "cat", "sat"]
     vectors = transformers.pipeline("feature-extraction", wrapped(Encoder, config), tokenizer=tokenizer)("the cat")
     assert torch.tensor(vectors).shape == (1, 4, 16)
+
+
+def test_one_import_makes_them_known_to_transformers():
+    code = (
+        "import bigbird.interop.transformers as ours\n"
+        "from transformers import AutoConfig, AttentionInterface\n"
+        "from transformers.pipelines import PIPELINE_REGISTRY\n"
+        "assert type(AutoConfig.for_model('bigbird_sparse')) is ours.BigBirdSparseConfig\n"
+        "assert 'bigbird' in AttentionInterface()\n"
+        "for name in ('bigbird-question-answering', 'bigbird-summarization'):\n"
+        "    assert name in PIPELINE_REGISTRY.get_supported_tasks()\n"
+        "assert all(getattr(ours, name) for name in ours.__all__)\n"
+        "print('known')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "known", done.stderr

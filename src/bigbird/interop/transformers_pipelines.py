@@ -1,6 +1,6 @@
 """Pipelines that transformers 5 no longer has, under our names.
 
-    import bigbird.interop.transformers_pipelines
+    import bigbird.interop.transformers
 
     answer = pipeline("bigbird-question-answering", model=model, tokenizer=tokenizer)
     answer(question="Who may end the contract?", context=text)        # {"score", "start", "end", "answer"}
