@@ -266,22 +266,20 @@ def convert(
         str,
         typer.Argument(
             help="A folder in the Hub's layout (config.json, model.safetensors), or a model of the Hub, OWNER/NAME or "
-            "OWNER/NAME@REVISION, which is downloaded. Types: bert, roberta, xlm-roberta, camembert, big_bird. Or the "
-            "prefix of a TensorFlow checkpoint, FOLDER/model.ckpt-0."
+            "OWNER/NAME@REVISION, which is downloaded. Types: bert, roberta, xlm-roberta, camembert, big_bird, "
+            "pegasus, bigbird_pegasus. Or the prefix of a TensorFlow checkpoint, FOLDER/model.ckpt-0."
         ),
     ],
     target: Annotated[Path, typer.Argument(help="A new folder.", readable=False)],
     *,
     max_length: Annotated[
         int | None,
-        typer.Option(help="Tokens that a document may have. Default: 4096, of a big_bird source as many as it has."),
+        typer.Option(help="Tokens that a document may have. Default: 4096, of a BigBird as many as it has."),
     ] = None,
-    block_size: Annotated[
-        int | None, typer.Option(help="Tokens per block. Default: 64, of a big_bird source its own.")
-    ] = None,
+    block_size: Annotated[int | None, typer.Option(help="Tokens per block. Default: 64, of a BigBird its own.")] = None,
     random_blocks: Annotated[
         int | None,
-        typer.Option(help="Random key blocks per query block. Default: 3, of a big_bird source its own."),
+        typer.Option(help="Random key blocks per query block. Default: 3, of a BigBird its own."),
     ] = None,
     from_bin: Annotated[
         bool,

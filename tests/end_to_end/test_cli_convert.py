@@ -16,6 +16,7 @@ from tensorflow_variables import Arrays, original_variables
 transformers = pytest.importorskip("transformers")
 dense_folders = pytest.importorskip("dense_folders")
 dense_folder, SMALL = dense_folders.dense_folder, dense_folders.SMALL
+summarizer_folder = dense_folders.summarizer_folder
 SIZE = {"max_position_embeddings": 512, "type_vocab_size": 2}
 
 
@@ -68,6 +69,30 @@ def test_an_old_pickle_becomes_a_bigbird_on_demand_alone(tmp_path, bigbird):
     assert code == 0, said
     assert "in a process of its own" in said
     assert huggingface.load_encoder("big").config.max_length == 128
+
+
+@pytest.mark.parametrize("is_pickle", [False, True])
+def test_a_pegasus_becomes_a_bigbird_pegasus_and_every_step_is_told(tmp_path, bigbird, is_pickle):
+    folder, theirs = summarizer_folder(tmp_path / "pegasus")
+    if is_pickle:  # with a name for every copy of the token vectors
+        torch.save(theirs.state_dict(), folder / "pytorch_model.bin")
+        (folder / "model.safetensors").unlink()
+    options = ["--from-bin"] if is_pickle else []
+    code, out, said = bigbird("convert", *options, "pegasus", "big", "--max-length", 300, "--block-size", 16)
+    assert (code, out) == (0, ""), said
+    longer = 2 * (300 - 64) * 32  # numbers in two position tables
+    for line in (
+        "kept: the encoder, 35 tensors",
+        "kept: the decoder and its attention to the encoder, 55 tensors",
+        "kept: final_logits_bias, model.shared.weight",
+        "kept: generation_config.json, how summaries are written",
+        "positions of the encoder: its 64 sinusoids continued to 300",
+        "attention: blocks of 16 tokens, 3 random ones, graph paper",
+        f"BigBirdPegasusForConditionalGeneration with {theirs.num_parameters() + 120 + longer:,} parameters",
+        "to load it: bigbird.interop.huggingface.load_encoder('big')",
+    ):
+        assert line in said, said
+    assert huggingface.load_encoder("big").config.max_length == 300
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def hub(tmp_path):
     folder = hub_folder(tmp_path / "model", "load_encoder")
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     files |= {"modeling.py": b"evil", "pytorch_model.bin": b"evil", "vocab.txt": b"[PAD]\n", "README.md": b"words"}
+    files["generation_config.json"] = b"{}"
     handler = type("ThisHub", (Hub,), {"files": files, "asked": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -100,7 +101,7 @@ def test_a_model_of_the_hub_is_downloaded_because_it_was_named(hub):
     assert code == 0, said
     assert huggingface.load_encoder(folder / "big").config.max_length == 1024
     fetched = {path.rpartition("/")[2] for path in handler.asked if "/resolve/" in path}
-    assert fetched == {"config.json", "model.safetensors", "vocab.txt"}
+    assert fetched == {"config.json", "generation_config.json", "model.safetensors", "vocab.txt"}
     code, said = run("convert", "owner/model", "again", HF_HUB_OFFLINE="1")
     assert code == 0, said
 

@@ -24,7 +24,9 @@ TOKENIZER_FILES = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
-SAFE_FILES = (CONFIG_FILE, WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json", "model-*-of-*.safetensors", *TOKENIZER_FILES)
+GENERATION_FILE = "generation_config.json"  # how a model that writes should write
+_SETTINGS = (CONFIG_FILE, GENERATION_FILE, *TOKENIZER_FILES)
+SAFE_FILES = (*_SETTINGS, WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json", "model-*-of-*.safetensors")
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
 
 _NAME = re.compile(r"([A-Za-z0-9][\w.-]{0,95})/([A-Za-z0-9][\w.-]{0,95})(?:@([\w./-]{1,200}))?")
@@ -49,7 +51,7 @@ def download(name: HubName, *, pickles: bool = False) -> Path:
     """The folder in the Hub's cache; `pickles` brings pytorch_model.bin too, and no safetensors file."""
     hub = require("huggingface_hub", extra="hf", purpose=f"downloading {name.model}")
     errors = require("huggingface_hub.errors", extra="hf", purpose=f"downloading {name.model}")
-    wanted = [CONFIG_FILE, *TOKENIZER_FILES, *PICKLES] if pickles else list(SAFE_FILES)
+    wanted = [*_SETTINGS, *PICKLES] if pickles else list(SAFE_FILES)
     try:
         return Path(hub.snapshot_download(name.model, revision=name.revision, allow_patterns=wanted))
     except errors.GatedRepoError:

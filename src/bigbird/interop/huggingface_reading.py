@@ -92,28 +92,32 @@ def _expected(model: nn.Module, pairs: list[Pair]) -> dict[str, tuple[int, ...]]
 def _check_fit(
     place: Path, stored: Mapping[str, StoredTensor], expected: Mapping[str, tuple[int, ...]], family: Family, kind: Kind
 ) -> None:
-    missing = sorted(expected.keys() - stored.keys())
-    unknown = sorted(name for name in stored.keys() - expected.keys() if not family.ignored(name))
-    unlike = [
-        f"{name} is {list(stored[name].shape)}, expected {list(shape)}"
-        for name, shape in expected.items()
-        if name in stored and stored[name].shape != shape
-    ]
-    faults = [
-        f"{len(names)} {what} ({_some(names)})"
-        for what, names in (("missing", missing), ("unknown", unknown), ("of another shape", unlike))
-        if names
-    ]
+    faults = misfits(
+        {name: one for name, one in stored.items() if name in expected or not family.ignored(name)}, expected
+    )
     if faults:
-        raise CheckpointError(
-            f"{place}: its tensors do not fit its config: {'; '.join(faults)}.{_hint(family, kind, stored)}"
-        )
+        raise CheckpointError(f"{place}: its tensors do not fit its config: {faults}.{_hint(family, kind, stored)}")
     types = {name: stored[name].dtype for name in expected}
     if len(set(types.values())) > 1 or not set(types.values()) <= files.TYPES.keys():
         raise CheckpointError(
             f"{place}: its tensors are {', '.join(sorted(set(types.values())))}; all must be one of "
             f"{', '.join(files.TYPES)}"
         )
+
+
+def misfits(stored: Mapping[str, StoredTensor], expected: Mapping[str, tuple[int, ...]]) -> str:
+    """How the tensors differ from the expected shapes, by name; empty if they fit."""
+    unlike = [
+        f"{name} is {list(stored[name].shape)}, expected {list(shape)}"
+        for name, shape in expected.items()
+        if name in stored and stored[name].shape != shape
+    ]
+    kinds = {
+        "missing": sorted(expected.keys() - stored.keys()),
+        "unknown": sorted(stored.keys() - expected.keys()),
+        "of another shape": unlike,
+    }
+    return "; ".join(f"{len(names)} {what} ({_some(names)})" for what, names in kinds.items() if names)
 
 
 def _hint(family: Family, kind: Kind, stored: Mapping[str, StoredTensor]) -> str:
