@@ -4,6 +4,8 @@ import copy
 import json
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import get_args
 
@@ -368,6 +370,22 @@ def test_hidden_states_are_those_of_every_layer(norm):
     wrapper.config.output_hidden_states = True
     assert len(wrapper(**batch).hidden_states) == 4
     assert not any(module._forward_hooks for module in wrapper.modules())
+
+
+def test_two_threads_get_their_own_hidden_states():
+    wrapper = wrapped(Encoder)
+    batches = [padded((60, 20)), padded((44, 7), length=50, seed=1)]
+    expected = [wrapper(**batch, output_hidden_states=True).hidden_states for batch in batches]
+    both_inside = threading.Barrier(2)
+
+    def wait(*_):
+        both_inside.wait(timeout=20)
+
+    wrapper.bigbird.layers[0].register_forward_pre_hook(wait)
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda batch: wrapper(**batch, output_hidden_states=True).hidden_states, batches))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert len(ours) == len(theirs) and all(map(torch.equal, ours, theirs))
 
 
 def checkpointed(wrapper, **options):
