@@ -458,6 +458,8 @@ def test_what_is_not_served_says_so():
         wrapper(**batch, output_attentions=True)
     with pytest.raises(ShapeError, match=r"attention_mask must be integers \[2, 60\]"):
         wrapper(batch["input_ids"], attention_mask=torch.ones(2, 1, 60, 60))
+    with pytest.raises(ShapeError, match="attention_mask must hold 1 for a real token and 0 for padding, got -1"):
+        wrapper(batch["input_ids"], attention_mask=2 * batch["attention_mask"] - 1)
     with pytest.raises(ShapeError, match=r"token_type_ids must be integers \[2, 60\]"):
         wrapper(batch["input_ids"], token_type_ids=torch.ones(2, 59, dtype=torch.int64))
     with pytest.raises(ShapeError, match=r"input_ids must be integers \[batch, length\]"):
