@@ -341,10 +341,22 @@ def test_a_missing_or_old_transformers_is_one_clear_error(given, message):
     assert "MissingDependency" in done.stderr and message in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.filterwarnings("ignore")  # of the compiler's own
+@pytest.mark.parametrize("padding", ["document", "batch"])
+def test_torch_compile_takes_it(padding):
+    torch.compiler.reset()
+    model = accelerate(bigbird(dtype=torch.float32), padding=padding)
+    compiled = torch.compile(model, backend="eager")
+    weight = model.encoder.layer[0].attention.self.query.weight
+    for given in (tokens(SPARSE + 1), tokens(SPARSE, SHORT), tokens(SPARSE, SHORT + 20)):
+        found, expected = (x(**given).last_hidden_state for x in (compiled, model))
+        same(found, expected, within=1e-5)
+        same(*(torch.autograd.grad(x.pow(2).sum(), weight)[0] for x in (found, expected)), within=1e-3)
+
+
 @torch.no_grad()
 @pytest.mark.filterwarnings("ignore")  # of the compiler's own
-def test_torch_compile_takes_it():
-    model = accelerate(bigbird(dtype=torch.float32))
-    compiled = torch.compile(model, backend="eager")
-    for given in (tokens(SPARSE), tokens(SPARSE, SHORT)):
-        same(compiled(**given).last_hidden_state, model(**given).last_hidden_state, within=1e-5)
+def test_torch_compile_takes_what_pytorch_itself_computes():
+    torch.compiler.reset()
+    model = accelerate(bigbird())  # our kernels take no float64
+    same(torch.compile(model, backend="eager")(**tokens(210)).last_hidden_state, encoded(model, tokens(210)))
