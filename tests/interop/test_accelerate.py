@@ -13,6 +13,7 @@ from bigbird.errors import ConfigError
 
 transformers = pytest.importorskip("transformers")
 
+from bigbird.interop.huggingface import load_encoder  # noqa: E402
 from bigbird.interop.transformers import accelerate, restore  # noqa: E402
 from huggingface_models import SHORT, SPARSE, bert, bigbird, pegasus, tokens, twin  # noqa: E402
 
@@ -67,6 +68,15 @@ def test_what_is_saved_is_the_same_bit_by_bit_and_loads_again(make, kind, tmp_pa
         assert (tmp_path / "ours" / path.name).read_bytes() == path.read_bytes(), path.name
     again = accelerate(getattr(transformers, kind).from_pretrained(tmp_path / "ours"))
     assert torch.equal(again(**tokens(SPARSE)).logits, model(**tokens(SPARSE)).logits)
+
+
+@torch.no_grad()
+def test_weights_that_we_wrote_keep_the_graph_that_their_config_names(tmp_path):
+    bigbird(dtype=torch.float32, bigbird_graph="paper").save_pretrained(tmp_path)
+    loaded = transformers.BigBirdModel.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    found = encoded(accelerate(loaded), tokens(1024))
+    same(found, load_encoder(tmp_path)(tokens(1024)["input_ids"]), within=1e-5)
+    assert float((found - encoded(accelerate(bigbird(dtype=torch.float32)), tokens(1024))).abs().max()) > 1e-2
 
 
 @MAKERS
@@ -290,6 +300,14 @@ def test_a_bigbird_inside_another_module_is_found_and_the_rest_left_alone():
         (lambda: accelerate(bigbird(output_attentions=True))(**tokens(9)), "output_attentions is not available"),
         (lambda: accelerate(bigbird())(torch.ones(1, 9).long(), torch.ones(1, 9, 9)), "attention_mask must be [batch"),
         (lambda: accelerate(bigbird())(torch.ones(1, 9).long(), torch.ones(1, 8)), "attention_mask must be [batch"),
+        (
+            lambda: accelerate(bigbird())(torch.ones(1, 9).long(), torch.tensor([[0.0] * 5 + [-torch.inf] * 4])),
+            "must hold 1 for a real token and 0 for padding, got -inf",
+        ),
+        (
+            lambda: accelerate(bigbird(bigbird_graph="pape")),
+            "graph must be one of",
+        ),
         (lambda: accelerate(bigbird()).set_attention_type("original_full"), "the model is accelerated"),
         (
             lambda: accelerate(bigbird())(**tokens(9), encoder_hidden_states=torch.ones(1, 9, 32).double()),
@@ -323,10 +341,22 @@ def test_a_missing_or_old_transformers_is_one_clear_error(given, message):
     assert "MissingDependency" in done.stderr and message in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.filterwarnings("ignore")  # of the compiler's own
+@pytest.mark.parametrize("padding", ["document", "batch"])
+def test_torch_compile_takes_it(padding):
+    torch.compiler.reset()
+    model = accelerate(bigbird(dtype=torch.float32), padding=padding)
+    compiled = torch.compile(model, backend="eager")
+    weight = model.encoder.layer[0].attention.self.query.weight
+    for given in (tokens(SPARSE + 1), tokens(SPARSE, SHORT), tokens(SPARSE, SHORT + 20)):
+        found, expected = (x(**given).last_hidden_state for x in (compiled, model))
+        same(found, expected, within=1e-5)
+        same(*(torch.autograd.grad(x.pow(2).sum(), weight)[0] for x in (found, expected)), within=1e-3)
+
+
 @torch.no_grad()
 @pytest.mark.filterwarnings("ignore")  # of the compiler's own
-def test_torch_compile_takes_it():
-    model = accelerate(bigbird(dtype=torch.float32))
-    compiled = torch.compile(model, backend="eager")
-    for given in (tokens(SPARSE), tokens(SPARSE, SHORT)):
-        same(compiled(**given).last_hidden_state, model(**given).last_hidden_state, within=1e-5)
+def test_torch_compile_takes_what_pytorch_itself_computes():
+    torch.compiler.reset()
+    model = accelerate(bigbird())  # our kernels take no float64
+    same(torch.compile(model, backend="eager")(**tokens(210)).last_hidden_state, encoded(model, tokens(210)))

@@ -96,6 +96,32 @@ def test_a_document_does_not_depend_on_its_padding_or_its_neighbours():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("shape", [(1, 300), (1, 1, 1, 300)])
+def test_a_mask_that_is_filled_anew_is_read_anew(shape):
+    model, ids = sparse(), tokens(300)["input_ids"]
+    mask = torch.ones(shape, dtype=torch.bool)
+    model(ids, mask)
+    mask[..., 200:] = False
+    same(model(ids, mask).last_hidden_state[:, :200], model(ids[:, :200]).last_hidden_state)
+
+
+@torch.no_grad()
+@pytest.mark.skipif(not hasattr(transformers, "EuroBertModel"), reason="this transformers has no such model")
+def test_heads_that_share_keys_get_what_eager_gives():
+    names = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    values = {name: sizes()[name] for name in names}
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    config = transformers.EuroBertConfig(num_key_value_heads=2, **values, **special)
+    model = randomised(transformers.EuroBertModel, config, torch.float64)
+    model.set_attn_implementation("eager")
+    given = tokens(100, 40)
+    expected = last(model, given)
+    model.set_attn_implementation("bigbird")
+    real = given["attention_mask"].bool()
+    same(last(model, given)[real], expected[real], within=1e-5)  # its softmax is in float32
+
+
+@torch.no_grad()
 def test_it_can_be_chosen_when_a_model_is_loaded_and_its_pattern_is_saved_with_it(tmp_path):
     model = sparse()
     model.save_pretrained(tmp_path)
@@ -135,6 +161,10 @@ def test_an_encoder_that_does_not_number_its_layers_needs_a_pattern_without_chan
         (lambda: sparse("BertLMHeadModel", is_decoder=True)(**tokens(40)), "would show a decoder the future"),
         (lambda: sparse(attention_dropout=0.1).train()(**tokens(40)), "has no dropout on attention weights"),
         (lambda: sparse()(**tokens(40), output_attentions=True), "never holds attention weights"),
+        (
+            lambda: sparse()(**tokens(40), cu_seq_lens_q=torch.tensor([0, 20, 40])),
+            "cannot honour cu_seq_lens_q",
+        ),
         (lambda: sparse(settings={"block": 16})(**tokens(40)), "there is no setting 'block'"),
         (lambda: sparse(settings=[16])(**tokens(40)), "must be a dict of PatternSpec's fields, got [16]"),
         (lambda: sparse()(torch.ones(1, 40).long(), torch.ones(1, 1, 40, 40)), "takes no mask of pairs"),

@@ -4,6 +4,8 @@ import copy
 import json
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import get_args
 
@@ -370,6 +372,22 @@ def test_hidden_states_are_those_of_every_layer(norm):
     assert not any(module._forward_hooks for module in wrapper.modules())
 
 
+def test_two_threads_get_their_own_hidden_states():
+    wrapper = wrapped(Encoder)
+    batches = [padded((60, 20)), padded((44, 7), length=50, seed=1)]
+    expected = [wrapper(**batch, output_hidden_states=True).hidden_states for batch in batches]
+    both_inside = threading.Barrier(2)
+
+    def wait(*_):
+        both_inside.wait(timeout=20)
+
+    wrapper.bigbird.layers[0].register_forward_pre_hook(wait)
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda batch: wrapper(**batch, output_hidden_states=True).hidden_states, batches))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert len(ours) == len(theirs) and all(map(torch.equal, ours, theirs))
+
+
 def checkpointed(wrapper, **options):
     if hasattr(wrapper, "activation_checkpointing_enable"):
         wrapper.activation_checkpointing_enable(options)
@@ -440,6 +458,8 @@ def test_what_is_not_served_says_so():
         wrapper(**batch, output_attentions=True)
     with pytest.raises(ShapeError, match=r"attention_mask must be integers \[2, 60\]"):
         wrapper(batch["input_ids"], attention_mask=torch.ones(2, 1, 60, 60))
+    with pytest.raises(ShapeError, match="attention_mask must hold 1 for a real token and 0 for padding, got -1"):
+        wrapper(batch["input_ids"], attention_mask=2 * batch["attention_mask"] - 1)
     with pytest.raises(ShapeError, match=r"token_type_ids must be integers \[2, 60\]"):
         wrapper(batch["input_ids"], token_type_ids=torch.ones(2, 59, dtype=torch.int64))
     with pytest.raises(ShapeError, match=r"input_ids must be integers \[batch, length\]"):

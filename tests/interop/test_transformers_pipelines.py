@@ -252,6 +252,17 @@ def test_one_question_or_many_in_every_form():
     assert pipe(question=[QUESTION, "who ran"], context=context)[0] == one
     assert pipe(question=QUESTION, context=[context, "the dog"])[0] == one
     assert len(pipe(question=[QUESTION, "who ran"], context=[context, "the dog"])) == 2
+    assert pipe(({"question": QUESTION, "context": context},)) == [one]
+    assert pipe([]) == pipe(()) == pipe(question=[], context=[]) == pipe(question="who", context=[]) == []
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_logits_that_are_no_numbers_are_an_error_and_no_answer(number):
+    reader = bert()
+    with torch.no_grad():
+        reader.qa_outputs.bias[1] = number
+    with pytest.raises(DataError, match="logits that are no numbers"):
+        asker(reader)(question=QUESTION, context="the cat")
 
 
 def test_options_of_the_pipeline_hold_for_every_call_and_a_call_s_own_win():
@@ -283,7 +294,10 @@ def test_a_shorter_window_can_be_asked_for():
         ({"question": "cat " * 40, "context": "the cat"}, "the question takes 43 tokens .*, and a window has 32"),
         ({"question": "who", "context": "cat " * 40, "stride": 28}, "stride must be below the 28 tokens of context"),
         ({"question": "who", "context": "cat", "max_length": 33}, "max_length must be at most 32, which the model"),
-        ({"question": "who", "context": "cat", "top_k": 0}, "top_k must be at least 1, got 0"),
+        ({"question": "who", "context": "cat", "top_k": 0}, "top_k must be a whole number of at least 1, got 0"),
+        ({"question": "who", "context": "cat", "top_k": "3"}, "top_k must be a whole number of at least 1, got '3'"),
+        ({"question": "who", "context": "cat", "top_k": None}, "top_k must be a whole number of at least 1, got None"),
+        ({"question": "who", "context": "cat", "stride": 1.5}, "stride must be a whole number of at least 0, got 1.5"),
         ({"question": "who", "context": "cat", "doc_stride": 2}, "no option 'doc_stride'. Did you mean 'stride'"),
         ({"question": "who", "context": "cat", "max_answer_len": 2}, "Did you mean 'max_answer_length'"),
     ],
@@ -403,7 +417,8 @@ def test_summaries_of_a_batch_are_those_of_its_documents():
     texts = ["the cat sat on a mat", "a dog ran home , and the bird sang in the tree", "it was a house"]
     pipe = shortener(max_length=9)
     expected = [pipe(text)[0] for text in texts]
-    assert pipe(texts) == expected
+    assert pipe(texts) == pipe(tuple(texts)) == expected
+    assert pipe([]) == []
     assert pipe(texts, batch_size=2) == expected
     pairs = pipe(texts, batch_size=2, num_beams=2, num_return_sequences=2)
     assert [len(pair) for pair in pairs] == [2, 2, 2]
@@ -430,6 +445,8 @@ def test_summaries_that_cannot_be_are_errors():
     pipe = shortener()
     with pytest.raises(ConfigError, match="min_length must be at most max_length, got 9 and 5"):
         pipe("the cat", min_length=9, max_length=5)
+    with pytest.raises(ConfigError, match="return_dict_in_generate is not served"):
+        pipe("the cat", return_dict_in_generate=True)
     with pytest.raises(DataError, match="a document must be a text with at least one letter, got ' '"):
         pipe(" ")
     with pytest.raises(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bigbird.attention.pattern import BlockPattern, lasting
+from bigbird.attention.pattern import BlockPattern, lasting, opaque
 
 MAX_WIDTH_TOKENS = 1024  # a longer row is read in pieces of this many keys, so that global rows need no extra memory
 
@@ -32,6 +32,7 @@ class Step(NamedTuple):
 _steps: weakref.WeakKeyDictionary[BlockPattern, tuple[Step, ...]] = weakref.WeakKeyDictionary()
 
 
+@opaque
 def steps_of(pattern: BlockPattern) -> tuple[Step, ...]:
     """The steps that visit every visible pair once.
 

@@ -32,7 +32,8 @@ def accelerate(model: Model, *, graph: HubGraph = "checkpoint", padding: Padding
     """Mend and speed up the encoder of a transformers BigBird or BigBird-Pegasus, in place; returns the model.
 
     model    any `BigBird*` or `BigBirdPegasus*`, or a module that holds one (PEFT's, your own)
-    graph    "checkpoint": the random blocks the published weights were trained with
+    graph    "checkpoint": the random blocks the published weights were trained with, or that `bigbird_graph` in the
+             model's config names
              "transformers-train", "transformers-eval": those transformers computes with in each mode, for parity
     padding  "document": a document's pattern follows from its own length, so padding never changes an answer
              "batch": as transformers: the pattern of the padded length, padded keys masked
@@ -108,6 +109,7 @@ def _spec(config: Any, graph: HubGraph) -> PatternSpec:
         block_size=config.block_size,
         num_random_blocks=config.num_random_blocks,
         max_position_embeddings=config.max_position_embeddings,
+        bigbird_graph=getattr(config, "bigbird_graph", "checkpoint"),  # of weights that we wrote
     )
     return to_pattern(hub, graph)
 

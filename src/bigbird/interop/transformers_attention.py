@@ -23,7 +23,17 @@ NAME = "bigbird"
 SETTINGS = "bigbird_pattern"
 
 _OWN_KINDS = ("big_bird", "bigbird_pegasus")
-_UNKNOWN_TO_US = ("sliding_window", "softcap", "s_aux", "position_bias", "head_mask")  # change what attention computes
+_UNKNOWN_TO_US = (  # change what attention computes
+    "sliding_window",
+    "softcap",
+    "s_aux",
+    "position_bias",
+    "head_mask",
+    "cu_seq_lens_q",
+    "cu_seq_lens_k",
+    "indices",
+    "block_indices",
+)
 
 
 def register() -> None:
@@ -69,11 +79,16 @@ def attention(
 ) -> tuple[Tensor, None]:
     """query, key, value: [batch, heads, length, head_dim] -> [batch, length, heads, head_dim], and no weights.
 
-    Every document has its own pattern, whatever its padding; its random blocks are drawn by the layer's number.
+    Keys and values may have fewer heads, each of which then serves several of the queries' that follow
+    each other. Every document has its own pattern, whatever its padding; its random blocks are drawn by the layer's
+    number.
     """
     _check(module, query, key, dropout, others)
     spec, layer = _spec(module), _layer(module)
     batch, heads, length, _ = query.shape
+    key, value = (x.repeat_interleave(heads // x.shape[1], 1) if x.shape[1] < heads else x for x in (key, value))
+    if attention_mask is not None and attention_mask.ndim == 4:  # the caller's own, which may change before it is
+        attention_mask = attention_mask.view_as(attention_mask)  # given again, so it must not be known by itself
     documents = batch_of(
         attention_mask,
         batch=batch,

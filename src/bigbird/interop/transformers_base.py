@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -138,9 +139,11 @@ class BigBirdSparsePreTrainedModel(PreTrainedModel):
 def _recorded(encoder: Encoder) -> Iterator[list[Tensor]]:
     """Packed vectors behind the embeddings and every layer, the last one as the encoder gives it out."""
     seen: list[Tensor] = []
+    thread = threading.get_ident()
 
     def keep(_module: nn.Module, _inputs: Any, out: Tensor) -> None:
-        seen.append(out)
+        if threading.get_ident() == thread:  # another one may be running the same model
+            seen.append(out)
 
     watched = (encoder.embeddings, *encoder.layers[:-1], encoder)
     hooks = [module.register_forward_hook(keep) for module in watched]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from bigbird.attention import BlockPattern, DocumentLayout, PatternSpec
-from bigbird.attention.pattern import lasting
+from bigbird.attention.pattern import lasting, opaque
 from bigbird.errors import ShapeError
 
 Padding = Literal["document", "batch"]
@@ -77,7 +77,7 @@ class PaddedRows:
 
     def pattern(self, spec: PatternSpec, *, num_heads: int, layer: int, device: torch.device) -> BlockPattern:
         """That of the padded length."""
-        return _pattern(spec, spec.blocks_for(self.length), num_heads, layer, device)
+        return _pattern_on(spec, spec.blocks_for(self.length), num_heads, layer, device)
 
     def pack(self, x: Tensor) -> Tensor:
         """[batch, length, ...], as it is"""
@@ -132,6 +132,11 @@ def _batch(
             return Documents(batch, length, layout, None, None)
         places = torch.arange(batch * length, device=device) if key_mask is None else key_mask.flatten().nonzero()[:, 0]
         return Documents(batch, length, layout, places, layout.is_real(device)[None])
+
+
+@opaque
+def _pattern_on(spec: PatternSpec, num_blocks: int, num_heads: int, layer: int, device: torch.device) -> BlockPattern:
+    return _pattern(spec, num_blocks, num_heads, layer, device)
 
 
 @lru_cache(maxsize=256)

@@ -94,10 +94,21 @@ def prepare(module: Any, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[
             f"attention_mask must be [batch, length], 1 = real and 0 = padding, got {list(mask.shape)}. Who sees whom "
             f"is for the pattern to say."
         )
+    _check_values(mask)
     wide = (mask != 0)[:, None, None, :]
     if is_positional:
         return (args[0], wide, *args[2:]), given
     return args, given | {"attention_mask": wide}
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # asks for values
+def _check_values(mask: Tensor) -> None:
+    """A mask to be added to scores would be read the wrong way round: 0 there is a real token."""
+    if mask.dtype != torch.bool and bool((strange := (mask != 0) & (mask != 1)).any()):
+        raise ConfigError(
+            f"attention_mask must hold 1 for a real token and 0 for padding, got {float(mask[strange][0]):g}. A mask "
+            f"to be added to scores is not one."
+        )
 
 
 def _full_mask(module: Any, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor | None:

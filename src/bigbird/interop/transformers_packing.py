@@ -60,6 +60,10 @@ def _check(input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Ten
                 f"{name} must be integers {list(input_ids.shape)} as input_ids is, got {given.dtype} "
                 f"{list(given.shape)}. Masks of pairs of tokens have no place here: the pattern says who sees whom."
             )
+    if attention_mask is not None and bool((strange := (attention_mask != 0) & (attention_mask != 1)).any()):
+        raise ShapeError(
+            f"attention_mask must hold 1 for a real token and 0 for padding, got {int(attention_mask[strange][0])}"
+        )
     if attention_mask is not None and not bool(attention_mask.bool().any(1).all()):
         empty = int((~attention_mask.bool().any(1)).nonzero()[0])
         raise ShapeError(f"document {empty} of the batch has no real token: its attention_mask is all 0")

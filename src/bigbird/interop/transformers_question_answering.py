@@ -37,7 +37,7 @@ class _Window:
 class QuestionAnsweringPipeline(ChunkPipeline):
     """Finds answers in documents of any length.
 
-        pipe(question="…", context="…")         or a dict of the two, or a list of such dicts
+        pipe(question="…", context="…")         or a dict of the two, or a list or tuple of such dicts
 
     top_k                     answers per question, the best first
     max_answer_length         tokens of an answer
@@ -67,13 +67,20 @@ class QuestionAnsweringPipeline(ChunkPipeline):
         """Answer one question, or each of a list; options are those of the class."""
         if inputs is not None and (question is not None or context is not None):
             raise ConfigError("inputs and question or context were both given; give one or the other")
-        return super().__call__(_examples(question, context) if inputs is None else inputs, **options)
+        examples = _examples(question, context) if inputs is None else inputs
+        if isinstance(examples, tuple):
+            examples = list(examples)
+        return [] if examples == [] else super().__call__(examples, **options)
 
     def _sanitize_parameters(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         _check_names(options, (*_FOR_WINDOWS, "top_k", "handle_impossible_answer"))
         for name, least in {"top_k": 1, "max_answer_length": 1, "max_length": 1, "stride": 0}.items():
-            if options.get(name) is not None and options[name] < least:
-                raise ConfigError(f"{name} must be at least {least}, got {options[name]}")
+            may_be_none = name in ("max_length", "stride")
+            value = options.get(name, None if may_be_none else least)
+            if value is None and may_be_none:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
         return _chosen(options, _FOR_WINDOWS), {}, _chosen(options, _FOR_ANSWERS)
 
     def preprocess(
@@ -137,6 +144,11 @@ class QuestionAnsweringPipeline(ChunkPipeline):
         """Logits without the padding that a batch has added."""
         part = slice(-window.length, None) if self.tokenizer.padding_side == "left" else slice(window.length)
         starts, ends = (logits[0, part].double().numpy() for logits in (start, end))
+        if np.isnan(starts).any() or np.isnan(ends).any() or np.isposinf(starts).any() or np.isposinf(ends).any():
+            raise DataError(
+                "the model gives logits that are no numbers (NaN) or endless for this document, so no answer can be "
+                "told from another. Its weights are damaged, or too large for their number type; try float32."
+            )
         return AnswerWindow(starts, ends, window.no_answer, window.first, window.offsets)
 
     def _window(self, max_length: int | None) -> int:

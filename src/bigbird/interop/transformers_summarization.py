@@ -19,7 +19,7 @@ from transformers.pipelines import Pipeline
 class SummarizationPipeline(Pipeline):
     """Shortens documents with a sequence-to-sequence model, through `model.generate`.
 
-        pipe("…")                               or a list of documents
+        pipe("…")                               or a list or tuple of documents
 
     min_length, max_length    tokens of a summary; those of the model's generation config unless given
     truncation                True: a document longer than the model reads is cut, and a warning says by how much;
@@ -46,7 +46,9 @@ class SummarizationPipeline(Pipeline):
 
     def __call__(self, inputs: str | Sequence[str], **options: Any) -> Any:
         """Summarize one document, or each of a list; options are those of the class."""
-        result = super().__call__(inputs, **options)
+        if isinstance(inputs, tuple):
+            inputs = list(inputs)
+        result = [] if inputs == [] else super().__call__(inputs, **options)
         are_single = isinstance(result, list) and isinstance(inputs, list) and all(len(one) == 1 for one in result)
         return [one[0] for one in result] if are_single else result
 
@@ -56,6 +58,8 @@ class SummarizationPipeline(Pipeline):
         shortest, longest = generation.get("min_length"), generation.get("max_length")
         if shortest is not None and longest is not None and shortest > longest:
             raise ConfigError(f"min_length must be at most max_length, got {shortest} and {longest}")
+        if generation.get("return_dict_in_generate"):
+            raise ConfigError("return_dict_in_generate is not served: a summary is text. Call model.generate for more.")
         return (
             {} if truncation is None else {"truncation": truncation},
             generation,
