@@ -185,6 +185,14 @@ def test_restore_takes_everything_back(make):
     assert restore(ours) is ours  # nothing left to take back
 
 
+def test_an_encoder_beside_a_decoder_that_cannot_be_accelerated_is_restored_with_the_whole():
+    decoder = bigbird("BigBirdForCausalLM", is_decoder=True, add_cross_attention=True, attention_type="original_full")
+    model = transformers.EncoderDecoderModel(encoder=bigbird(), decoder=decoder)
+    accelerate(model.encoder)
+    assert restore(model).encoder.attention_type == "block_sparse"
+    assert restore(model) is model
+
+
 @MAKERS
 @torch.no_grad()
 def test_a_model_that_a_short_document_has_switched_is_sparse_again(make):
