@@ -127,6 +127,15 @@ def test_no_mask_is_a_mask_of_ones_and_may_stand_in_any_place_of_the_call(make):
         assert torch.equal(found.last_hidden_state, expected)
 
 
+@MAKERS
+@torch.no_grad()
+def test_a_call_without_attention_weights_goes_before_a_config_that_wants_them(make):
+    given = tokens(SPARSE) | {"output_attentions": False}
+    assert torch.equal(
+        encoded(accelerate(make(output_attentions=True)), given), encoded(accelerate(make()), tokens(SPARSE))
+    )
+
+
 @torch.no_grad()
 def test_vectors_in_place_of_ids_need_no_mask_either():
     model = accelerate(bigbird())
