@@ -127,6 +127,15 @@ def test_no_mask_is_a_mask_of_ones_and_may_stand_in_any_place_of_the_call(make):
         assert torch.equal(found.last_hidden_state, expected)
 
 
+@MAKERS
+@torch.no_grad()
+def test_a_call_without_attention_weights_goes_before_a_config_that_wants_them(make):
+    given = tokens(SPARSE) | {"output_attentions": False}
+    assert torch.equal(
+        encoded(accelerate(make(output_attentions=True)), given), encoded(accelerate(make()), tokens(SPARSE))
+    )
+
+
 @torch.no_grad()
 def test_vectors_in_place_of_ids_need_no_mask_either():
     model = accelerate(bigbird())
@@ -183,6 +192,14 @@ def test_restore_takes_everything_back(make):
     assert [encoder_of(x).attention_type for x in (ours, theirs)] == ["block_sparse"] * 2
     encoder_of(ours).set_attention_type("original_full")
     assert restore(ours) is ours  # nothing left to take back
+
+
+def test_an_encoder_beside_a_decoder_that_cannot_be_accelerated_is_restored_with_the_whole():
+    decoder = bigbird("BigBirdForCausalLM", is_decoder=True, add_cross_attention=True, attention_type="original_full")
+    model = transformers.EncoderDecoderModel(encoder=bigbird(), decoder=decoder)
+    accelerate(model.encoder)
+    assert restore(model).encoder.attention_type == "block_sparse"
+    assert restore(model) is model
 
 
 @MAKERS

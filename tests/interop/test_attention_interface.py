@@ -166,6 +166,13 @@ def test_an_encoder_that_does_not_number_its_layers_needs_a_pattern_without_chan
             "cannot honour cu_seq_lens_q",
         ),
         (lambda: sparse(settings={"block": 16})(**tokens(40)), "there is no setting 'block'"),
+        (lambda: sparse(settings={"block_size": [16]})(**tokens(40)), "block_size got [16]"),
+        (
+            lambda: sparse(settings=dict.fromkeys(("window_blocks", "global_blocks", "random_blocks"), 0))(
+                **tokens(40)
+            ),
+            "no token would see any other",
+        ),
         (lambda: sparse(settings=[16])(**tokens(40)), "must be a dict of PatternSpec's fields, got [16]"),
         (lambda: sparse()(torch.ones(1, 40).long(), torch.ones(1, 1, 40, 40)), "takes no mask of pairs"),
         (lambda: sparse()(torch.ones(1, 40).long(), torch.zeros(1, 1, 1, 40)), "takes no mask of pairs"),

@@ -4,6 +4,8 @@ import itertools
 import json
 import math
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -254,6 +256,21 @@ def test_one_question_or_many_in_every_form():
     assert len(pipe(question=[QUESTION, "who ran"], context=[context, "the dog"])) == 2
     assert pipe(({"question": QUESTION, "context": context},)) == [one]
     assert pipe([]) == pipe(()) == pipe(question=[], context=[]) == pipe(question="who", context=[]) == []
+
+
+def test_threads_that_share_a_pipeline_get_the_answers_of_their_own_documents(monkeypatch):
+    pipe, contexts = asker(), [document(count, seed=count) for count in (10, 60, 100)]
+    expected = [pipe(question=QUESTION, context=context) for context in contexts]
+    setting = TOKENIZER.set_truncation_and_padding
+
+    def slow(**options):
+        setting(**options)
+        time.sleep(0.002)  # here another thread may set what it wants
+
+    monkeypatch.setattr(TOKENIZER, "set_truncation_and_padding", slow)
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(lambda context: pipe(question=QUESTION, context=context), contexts * 5))
+    assert found == expected * 5
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])

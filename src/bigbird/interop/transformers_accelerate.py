@@ -53,6 +53,8 @@ def accelerate(model: Model, *, graph: HubGraph = "checkpoint", padding: Padding
     if padding not in get_args(Padding):
         raise ConfigError(f"padding must be one of {', '.join(get_args(Padding))}, got {padding!r}")
     encoders = list(_encoders(model))
+    for encoder in encoders:
+        _refuse_decoder(encoder)
     specs = [_spec(encoder.config, graph) for encoder in encoders]  # all refusals come before any change
     for encoder, spec in zip(encoders, specs, strict=True):
         _set_type(encoder, "original_full")  # their road on which masks come through; see `prepare`
@@ -90,13 +92,15 @@ def _encoders(model: nn.Module) -> Iterator[Any]:
             f"{type(model).__name__} has no BigBird or BigBird-Pegasus encoder of transformers in it. Other encoders "
             f'run sparse with model.set_attn_implementation("bigbird").'
         )
-    for encoder in found:
-        if not isinstance(encoder, pegasus) and encoder.config.is_decoder:
-            raise ConfigError(
-                "a BigBird with is_decoder=True cannot be accelerated: block-sparse attention sees the future, and "
-                "the cross-attention there ignores its mask. For an EncoderDecoderModel use accelerate(model.encoder)."
-            )
     yield from found
+
+
+def _refuse_decoder(encoder: Any) -> None:
+    if isinstance(encoder, part().BigBirdModel) and encoder.config.is_decoder:
+        raise ConfigError(
+            "a BigBird with is_decoder=True cannot be accelerated: block-sparse attention sees the future, and the "
+            "cross-attention there ignores its mask. For an EncoderDecoderModel use accelerate(model.encoder)."
+        )
 
 
 def _spec(config: Any, graph: HubGraph) -> PatternSpec:

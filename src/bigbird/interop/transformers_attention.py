@@ -7,6 +7,7 @@ model.config.bigbird_pattern = {"block_size": 64, "random_blocks": 2}      # fie
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -132,12 +133,15 @@ def _spec(module: nn.Module) -> PatternSpec:
     settings = getattr(config, SETTINGS, None) or {}
     if not isinstance(settings, Mapping):
         raise ConfigError(f"config.{SETTINGS} must be a dict of PatternSpec's fields, got {settings!r}")
-    return _known_spec(tuple(sorted(settings.items())))
+    return _known_spec(json.dumps(dict(settings), sort_keys=True, default=repr))
 
 
 @lru_cache(maxsize=64)
-def _known_spec(settings: tuple[tuple[str, Any], ...]) -> PatternSpec:
-    return configs.from_json(PatternSpec, dict(settings), source=f"config.{SETTINGS}")
+def _known_spec(settings: str) -> PatternSpec:
+    spec = configs.from_json(PatternSpec, json.loads(settings), source=f"config.{SETTINGS}")
+    if spec.window_blocks + spec.global_blocks + spec.random_blocks == 0:
+        raise ConfigError(f"config.{SETTINGS} has no window, global or random blocks, so no token would see any other")
+    return spec
 
 
 def _layer(module: nn.Module) -> int:

@@ -78,7 +78,8 @@ def prepare(module: Any, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[
     Theirs widens it to [batch, 1, length, length] before full attention, which is where it takes our layers to be. One
     that is [batch, 1, 1, length] already it leaves alone.
     """
-    if given.get("output_attentions") or module.config.output_attentions:
+    asked = given.get("output_attentions")
+    if module.config.output_attentions if asked is None else asked:
         raise ConfigError(
             "output_attentions is not available: the accelerated model never holds attention weights, which would be "
             "length x length numbers per head. Ask for them after restore(model)."

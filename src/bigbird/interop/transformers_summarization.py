@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from bigbird.errors import ConfigError, DataError, require
-from bigbird.interop.transformers_windows import accepted, longest_input
+from bigbird.interop.transformers_windows import TOKENIZING, accepted, longest_input
 
 require("transformers", extra="hf", purpose="a pipeline of transformers")
 
@@ -70,6 +70,10 @@ class SummarizationPipeline(Pipeline):
         """Tensors [1, length]."""
         if not isinstance(inputs, str) or not inputs.strip():
             raise DataError(f"a document must be a text with at least one letter, got {inputs!r}")
+        with TOKENIZING:
+            return self._encoded(inputs, truncation)
+
+    def _encoded(self, inputs: str, truncation: bool) -> dict[str, torch.Tensor]:
         encoded = self.tokenizer(inputs, return_tensors="pt", verbose=False)
         length, longest = encoded["input_ids"].shape[1], longest_input(self.model, self.tokenizer)
         if longest is not None and length > longest:
@@ -83,7 +87,7 @@ class SummarizationPipeline(Pipeline):
             warnings.warn(
                 f"a document of {length} tokens was cut to the {longest} that the model reads: {left_out} tokens at "
                 f"its end are not in the summary",
-                stacklevel=2,
+                stacklevel=3,
             )
         return dict(encoded)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -10,6 +11,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from bigbird.errors import ConfigError, DataError
+
+# A tokenizer keeps how it cuts in itself, so two threads that share one would get each other's windows.
+TOKENIZING = threading.Lock()
 
 _NO_LIMIT = 10**6  # a tokenizer that knows no longest text says 10**30
 _INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
@@ -66,6 +70,13 @@ def cut(
     q q q s c c c c c c s
     q q q s         c c c c c c s          stride 2
     """
+    with TOKENIZING:
+        return _cut(question, context, tokenizer, max_length, stride, max_answer_length)
+
+
+def _cut(
+    question: str, context: str, tokenizer: Any, max_length: int, stride: int | None, max_answer_length: int
+) -> QuestionWindows:
     options = {"return_offsets_mapping": True, "return_token_type_ids": True}
     encoded = tokenizer(question, context, verbose=False, **options)
     length = len(encoded["input_ids"])
