@@ -50,7 +50,7 @@ class BlockAttention(nn.Module):
         """How documents lie at the start of rows that hold the longest; key_mask: bool [batch, length]."""
         lengths = key_mask.long().sum(1)
         num_blocks = self.blocks_of.index_select(0, lengths)
-        most = int(num_blocks.max().clamp_min(1).item())  # read off data, so that torch.export knows nothing of it
+        most = num_blocks.max().clamp_min(1).item()  # read off data, so that torch.export knows nothing of it
         torch._check(most >= 1)  # noqa: SLF001 - what torch.export offers for the purpose
         query_block = torch.arange(most)
         is_real = torch.arange(query_block.shape[0] * self.block_size) < lengths[:, None]

@@ -87,7 +87,7 @@ class SeenBlocks(nn.Module):
         is_short = (num_blocks <= self.num_full)[:, None, None, None]
         return Seen(
             torch.where(is_short, slot, blocks).clamp_min(0),
-            torch.where(is_short, slot < self.num_full, is_valid),
+            (is_short & (slot < self.num_full)) | (~is_short & is_valid),  # runtimes lack where() of bools
         )
 
     def _random(self, layer: int, num_blocks: Tensor, query_block: Tensor) -> Tensor:

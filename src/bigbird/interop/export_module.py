@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bigbird.errors import ConfigError
 from bigbird.interop.export_attention import BlockAttention, Rows
 from bigbird.model.attention_layer import SelfAttention
 from bigbird.model.blocks import EncoderBlock
@@ -51,7 +52,7 @@ class PaddedModel(nn.Module):
     def __init__(self, model: nn.Module, *, max_length: int) -> None:
         super().__init__()
         self.model = model
-        self.output_names, self._answer = _HEADS[type(model)]
+        _, self._answer = _HEADS[type(model)]
         config = encoder_of(model).config
         self.attention = BlockAttention(
             config.pattern, num_heads=config.num_heads, num_layers=config.num_layers, max_length=max_length
@@ -65,6 +66,14 @@ class PaddedModel(nn.Module):
         if token_types is None and isinstance(self.model, SpanReader):
             token_types = (~_is_question(self.model, batch)).long()
         return self._answer(self.model, batch, self._read(batch, token_types))
+
+    @staticmethod
+    def names_of_outputs(model: nn.Module) -> tuple[str, ...]:
+        """What forward returns, by name; ConfigError for a model that has no portable form."""
+        if type(model) not in _HEADS:
+            allowed = ", ".join(kind.__name__ for kind in _HEADS)
+            raise ConfigError(f"{type(model).__name__} cannot be exported; these can: {allowed}")
+        return _HEADS[type(model)][0]
 
     def _read(self, batch: Batch, token_types: Tensor | None) -> Read:
         """Move each document to its row's start, fill up to whole blocks, read, and move the results back."""
@@ -125,7 +134,8 @@ def _is_question(model: SpanReader, batch: Batch) -> Tensor:
     """Bool [batch, length]: all up to a document's first separator; without one its first token alone."""
     is_separator = (batch.token_ids == model.separator_id) & batch.key_mask
     num_before = is_separator.long().cumsum(1) - is_separator.long()
-    return torch.where(is_separator.any(1, keepdim=True), num_before == 0, batch.places == 0)
+    has_separator = is_separator.any(1, keepdim=True)
+    return (has_separator & (num_before == 0)) | (~has_separator & (batch.places == 0))
 
 
 def _where_real(x: Tensor, batch: Batch) -> Tensor:
