@@ -100,7 +100,18 @@ def in_fresh_python(code, *blocked):
     return subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
 
 
-OPTIONAL = ("triton", "transformers", "pysam", "pyfaidx", "matplotlib", "sklearn", "fastapi", "onnx")
+OPTIONAL = (
+    "triton",
+    "transformers",
+    "pysam",
+    "pyfaidx",
+    "matplotlib",
+    "sklearn",
+    "fastapi",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+)
 
 
 def test_the_whole_package_imports_and_attends_without_optional_packages():

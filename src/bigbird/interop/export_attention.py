@@ -84,7 +84,7 @@ class BlockAttention(nn.Module):
 
     def _with_global(self, out: Tensor, q: Tensor, k: Tensor, v: Tensor, rows: Rows) -> Tensor:
         """The global blocks' rows, which see all keys, put in their places."""
-        batch, heads, length, width = q.shape
+        heads, width = q.shape[1], q.shape[3]
         place = self.seen.at_global(rows.num_blocks)[:, :, None] * self.block_size + torch.arange(self.block_size)
         place = place.flatten(1)[:, None, :, None].expand(-1, heads, -1, width)
         return out.scatter(2, place, _dense(q.gather(2, place), k, v, rows.is_real))

@@ -122,11 +122,12 @@ def _continues(longer: Tensor, rows: Tensor, spec: PatternSpec) -> bool:
     if len(longer) < count or longer.shape[1:] != rows.shape[1:]:
         return False
     inner = slice(spec.global_blocks - at_end, count - at_end)
-    return bool(torch.equal(_ascending(longer[inner], count), _ascending(rows[inner], count)))
+    return torch.equal(_ascending(longer[inner], count), _ascending(rows[inner], count))
 
 
 def _ascending(rows: Tensor, num_blocks: int) -> Tensor:
-    return torch.where((rows < 0) | (rows >= num_blocks), num_blocks, rows).sort(dim=2).values
+    ascending: Tensor = torch.where((rows < 0) | (rows >= num_blocks), num_blocks, rows).sort(dim=2).values
+    return ascending
 
 
 def _random_rows(spec: PatternSpec, num_heads: int, layer: int, num_blocks: int) -> Tensor:

@@ -30,29 +30,18 @@ def check_answers(model: nn.Module, path: Path, *, max_length: int) -> None:
     given = {"token_ids": token_ids, "key_mask": key_mask, "token_types": types}
     names = {x.name for x in session.get_inputs()}
     found = session.run(None, {name: x.numpy() for name, x in given.items() if name in names})
-    expected = answers(model, token_ids, key_mask, types if "token_types" in names else None)
+    with torch.no_grad():
+        expected = answers(model, token_ids, key_mask, types if "token_types" in names else None)
     for theirs, ours in zip(map(torch.from_numpy, found), expected, strict=True):
         _compare(theirs[key_mask] if theirs.ndim == 3 else theirs, ours)
 
 
 def answers(model: nn.Module, token_ids: Tensor, key_mask: Tensor, token_types: Tensor | None) -> tuple[Tensor, ...]:
-    """Every output of a model for a padded batch: [real tokens, any] or [batch, any], float32 on the CPU."""
-    device = next(model.parameters()).device
-    token_ids, key_mask = token_ids.to(device), key_mask.to(device)
-    types = None if token_types is None else token_types.to(device)
-    was_training = model.training
-    try:
-        with torch.no_grad():
-            return tuple(x.float().cpu() for x in _answers(model.eval(), token_ids, key_mask, types))
-    finally:
-        model.train(was_training)
-
-
-def _answers(model: nn.Module, token_ids: Tensor, key_mask: Tensor, types: Tensor | None) -> tuple[Tensor, ...]:
+    """Every output of a model in evaluation mode for a padded batch: [real tokens, any] or [batch, any]."""
     if isinstance(model, Encoder):
-        return (model(token_ids, key_mask, token_types=types)[key_mask],)
+        return (model(token_ids, key_mask, token_types=token_types)[key_mask],)
     layout = DocumentLayout.from_mask(key_mask, block_size=encoder_of(model).config.pattern.block_size)
-    packed = None if types is None else layout.pack(types[key_mask])
+    packed = None if token_types is None else layout.pack(token_types[key_mask])
     given = model(layout.pack(token_ids[key_mask]), layout, token_types=packed)
     outputs = given if isinstance(given, tuple) else (given,)
     return tuple(layout.unpack(x) if len(x) == layout.total_length else x for x in outputs)
@@ -65,6 +54,6 @@ def _compare(theirs: Tensor, ours: Tensor) -> None:
     if theirs.shape != ours.shape or not agrees:
         difference = float((theirs - ours)[finite].abs().max()) if theirs.shape == ours.shape else "their shape"
         raise WrongAnswer(
-            f"onnxruntime and the model disagree by {difference}, where {_TOLERANCE * size:.0e} is allowed; nothing was "
-            f"written. Please report it with the versions that `bigbird info` prints."
+            f"onnxruntime and the model disagree by {difference}, where {_TOLERANCE * size:.0e} is allowed; the "
+            f"file is not kept. Please report it with the versions that `bigbird info` prints."
         )

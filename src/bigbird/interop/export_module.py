@@ -1,4 +1,4 @@
-"""Our models as modules that take a padded batch and that torch.export turns into one graph for any batch and length."""
+"""Our models as modules that take padded batches, and that torch.export turns into one graph for all sizes."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class PaddedModel(nn.Module):
         types = None if token_types is None else _moved(token_types, target, total)
         encoded = self._encode(_moved(batch.token_ids, target, total), types, rows)
         source = batch.places.clamp_min(0) + (torch.arange(num_rows) * total)[:, None]
-        tokens = encoded.index_select(0, source.flatten()).reshape(*batch.token_ids.shape, -1)
+        tokens = encoded.index_select(0, source.flatten()).reshape(*batch.key_mask.shape, -1)
         return Read(tokens, encoded.reshape(num_rows, total, -1)[:, 0])
 
     def _encode(self, token_ids: Tensor, token_types: Tensor | None, rows: Rows) -> Tensor:
@@ -126,8 +126,11 @@ def _with_residual(layer: EncoderBlock, norm: nn.LayerNorm, change: Callable[[Te
 
 
 def _moved(x: Tensor, target: Tensor, total: int) -> Tensor:
-    """[batch, length] -> [batch * total] with x's entries at `target`, those at `total` left out, zeros elsewhere."""
-    return x.new_zeros(x.shape[0], total + 1).scatter(1, target, x)[:, :total].flatten()
+    """[batch, length] -> [batch * total] with x's entries at `target`, those at `total` left out, zeros elsewhere.
+
+    Here as elsewhere sizes come from the mask alone: torch.export reasons long about sizes it must find equal.
+    """
+    return x.new_zeros(target.shape[0], total + 1).scatter(1, target, x)[:, :total].flatten()
 
 
 def _is_question(model: SpanReader, batch: Batch) -> Tensor:

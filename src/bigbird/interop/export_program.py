@@ -23,7 +23,7 @@ def export_program(
 ) -> ExportedProgram:
     """The model as a program in PyTorch's own operators, for the CPU, in float32.
 
-    Called as program.module()(token_ids, key_mask) or (…, token_types), with any batch and any length from 2 up; inputs
+    Called as program.module()(token_ids, key_mask) or (…, token_types), with any batch and any length; inputs
     and results are those of the ONNX file (`bigbird.interop.onnx`), as are the arguments. The model itself stays as it
     is; float32 weights on the CPU are shared with it.
     """
@@ -32,15 +32,16 @@ def export_program(
     if max_length is not None and not 1 <= max_length <= config.max_length:
         raise ConfigError(f"max_length must be from 1 to the model's own {config.max_length}, got {max_length}")
     takes_types = takes_token_types(model, token_types)
-    padded = PaddedModel(_plain_copy(model), max_length=max_length or config.max_length).eval()
+    padded = PaddedModel(plain_copy(model), max_length=max_length or config.max_length).eval()
     sample = torch.zeros(3, 5, dtype=torch.int64)  # sizes that no dimension of a model is mistaken for
     inputs = (sample, torch.ones_like(sample, dtype=torch.bool), *([sample.clone()] if takes_types else []))
     sizes = {0: Dim("batch"), 1: Dim("length")}
     names = ("token_ids", "key_mask", "token_types")
     shapes = {name: sizes if name != "token_types" or takes_types else None for name in names[: len(inputs)]}
     with quiet(), torch.no_grad():
-        program = torch.export.export(padded, inputs, dynamic_shapes=shapes, strict=False)
-        return program.run_decompositions(_portable_operators())
+        program: ExportedProgram = torch.export.export(padded, inputs, dynamic_shapes=shapes, strict=False)
+        portable: ExportedProgram = program.run_decompositions(_portable_operators())
+    return portable
 
 
 def takes_token_types(model: nn.Module, wanted: bool | None) -> bool:
@@ -64,12 +65,12 @@ def quiet() -> Iterator[None]:
             logging.disable(level)
 
 
-def _plain_copy(model: nn.Module) -> nn.Module:
-    """In float32 on the CPU; modules of its own, so that the caller's keep their mode."""
+def plain_copy(model: nn.Module) -> nn.Module:
+    """In float32 on the CPU and in evaluation mode; modules of its own, so that the caller's keep their mode."""
     tensors = [*model.parameters(), *model.buffers()]
     if all(x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors):
-        return copy.deepcopy(model, {id(x): x for x in tensors})
-    return copy.deepcopy(model).float().cpu()
+        return copy.deepcopy(model, {id(x): x for x in tensors}).eval()
+    return copy.deepcopy(model).float().cpu().eval()
 
 
 def _portable_operators() -> dict[torch._ops.OperatorBase, object]:

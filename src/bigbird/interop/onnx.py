@@ -11,14 +11,13 @@ Outputs     float32; Encoder: encoded [batch, length, hidden], 0 where masked; M
             PretrainingModel: tokens [batch, length, vocab] and order [batch, 2]
 
 Each document has the pattern of its own length, so that neighbours and padding change nothing. A document of more than
-`max_length` tokens is an error of the runtime's; one without a real token gets zeros from an encoder, and a classifier's
-answer for it means nothing. The runtime needs neither bigbird nor PyTorch.
+`max_length` tokens is an error of the runtime's. One without a real token gets zeros from an encoder; what a classifier
+says of it means nothing. The runtime needs neither bigbird nor PyTorch.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +33,7 @@ from bigbird.errors import CheckpointError, ConfigError, require
 from bigbird.interop import huggingface_files as files
 from bigbird.interop.export_check import check_answers
 from bigbird.interop.export_module import PaddedModel, encoder_of
-from bigbird.interop.export_program import export_program, quiet, takes_token_types
+from bigbird.interop.export_program import export_program, plain_copy, quiet, takes_token_types
 from bigbird.interop.huggingface_config import HubGraph, from_hub
 from bigbird.interop.huggingface_kinds import KINDS
 from bigbird.interop.huggingface_reading import load
@@ -71,7 +70,8 @@ def export_onnx(
     _check_free(path)
     for package in ("onnx", "onnxscript", "onnxruntime"):
         require(package, extra="export", purpose=_PURPOSE)
-    program = export_program(model, max_length=max_length, token_types=token_types)
+    plain = plain_copy(model)
+    program = export_program(plain, max_length=max_length, token_types=token_types)
     onnx_program = _translated(program, model, takes_token_types(model, token_types))
     onnx_program.model.metadata_props.update(_metadata(model, max_length, labels))
     folder = path.with_name(f".{path.name}.part")
@@ -80,9 +80,9 @@ def export_onnx(
     try:
         with quiet():
             onnx_program.save(folder / path.name, external_data=_num_bytes(model) > _LARGEST_FILE)
-        check_answers(model, folder / path.name, max_length=max_length or encoder_of(model).config.max_length)
+        check_answers(plain, folder / path.name, max_length=max_length or encoder_of(model).config.max_length)
         for written in sorted(folder.iterdir(), reverse=True):  # the weights before the graph that names them
-            os.replace(written, path.with_name(written.name))
+            written.replace(path.with_name(written.name))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
