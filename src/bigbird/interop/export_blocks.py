@@ -69,7 +69,7 @@ class SeenBlocks(nn.Module):
         last = (count - at_end + torch.arange(at_end)).expand(shape)
         return Seen(
             torch.cat((window, first, last), dim=3),
-            torch.cat(((window >= at_start) & (window < count - at_end), first >= 0, last >= at_start), dim=3),
+            torch.cat(((window >= at_start) & (window < count - at_end), first >= 0, last >= 0), dim=3),
         )
 
     def of_layer(self, layer: int, always: Seen, num_blocks: Tensor, query_block: Tensor) -> Seen:
@@ -87,7 +87,7 @@ class SeenBlocks(nn.Module):
         is_short = (num_blocks <= self.num_full)[:, None, None, None]
         return Seen(
             torch.where(is_short, slot, blocks).clamp_min(0),
-            (is_short & (slot < self.num_full)) | (~is_short & is_valid),  # runtimes lack where() of bools
+            is_short | is_valid,  # slots behind its last block hold no real key
         )
 
     def _random(self, layer: int, num_blocks: Tensor, query_block: Tensor) -> Tensor:
@@ -96,7 +96,8 @@ class SeenBlocks(nn.Module):
         row = self.starts[layer].index_select(0, num_blocks)[:, None] + inside
         found = self.tables[layer].index_select(0, row.flatten()).long()
         shape = (num_blocks.shape[0], query_block.shape[0], -1, self.spec.random_blocks)
-        return found.reshape(shape).permute(0, 2, 1, 3)
+        by_list: Tensor = found.reshape(shape).permute(0, 2, 1, 3)
+        return by_list
 
 
 def _random_table(

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from bigbird.errors import ConfigError
@@ -40,8 +39,7 @@ def export_program(
     shapes = {name: sizes if name != "token_types" or takes_types else None for name in names[: len(inputs)]}
     with quiet(), torch.no_grad():
         program: ExportedProgram = torch.export.export(padded, inputs, dynamic_shapes=shapes, strict=False)
-        portable: ExportedProgram = program.run_decompositions(_portable_operators())
-    return portable
+    return _without_our_operators(program)
 
 
 def takes_token_types(model: nn.Module, wanted: bool | None) -> bool:
@@ -73,13 +71,12 @@ def plain_copy(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model).float().cpu().eval()
 
 
-def _portable_operators() -> dict[torch._ops.OperatorBase, object]:
-    """Our operators, by what they compute."""
-    return {
-        torch.ops.bigbird.linear.default: F.linear,
-        torch.ops.bigbird.gelu_tanh.default: _gelu_tanh,
-    }
-
-
-def _gelu_tanh(x: Tensor) -> Tensor:
-    return F.gelu(x, approximate="tanh")
+def _without_our_operators(program: ExportedProgram) -> ExportedProgram:
+    """Our operators replaced by PyTorch's of the same meaning, in place."""
+    for node in program.graph.nodes:
+        if node.target is torch.ops.bigbird.linear.default:
+            node.target = torch.ops.aten.linear.default
+        elif node.target is torch.ops.bigbird.gelu_tanh.default:
+            node.target, node.kwargs = torch.ops.aten.gelu.default, {"approximate": "tanh"}
+    program.graph_module.recompile()
+    return program

@@ -20,13 +20,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 from torch.export import ExportedProgram
 
-import bigbird
 from bigbird import config as configs
 from bigbird.checkpoint import CONFIG_FILE, find_model, load_model
 from bigbird.errors import CheckpointError, ConfigError, require
@@ -156,7 +156,7 @@ def _translated(program: ExportedProgram, model: nn.Module, takes_types: bool) -
 def _metadata(model: nn.Module, max_length: int | None, labels: Sequence[str]) -> dict[str, str]:
     config = encoder_of(model).config
     return {
-        "bigbird_version": bigbird.__version__,
+        "bigbird_version": metadata.version("bigbird"),
         "bigbird_model": type(model).__name__,
         "bigbird_encoder": json.dumps(configs.to_json(config)),
         "bigbird_max_length": str(max_length or config.max_length),
