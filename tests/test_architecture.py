@@ -100,7 +100,19 @@ def in_fresh_python(code, *blocked):
     return subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
 
 
-OPTIONAL = ("triton", "transformers", "pysam", "pyfaidx", "matplotlib", "sklearn", "fastapi", "onnx", "tensorflow")
+OPTIONAL = (
+    "triton",
+    "transformers",
+    "pysam",
+    "pyfaidx",
+    "matplotlib",
+    "sklearn",
+    "fastapi",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "tensorflow",
+)
 
 
 NEED_TRANSFORMERS = (  # their classes are filled-in classes of transformers; nothing else imports them

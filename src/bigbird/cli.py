@@ -270,7 +270,9 @@ def convert(
             "pegasus, bigbird_pegasus. Or the prefix of a TensorFlow checkpoint, FOLDER/model.ckpt-0."
         ),
     ],
-    target: Annotated[Path, typer.Argument(help="A new folder.", readable=False)],
+    target: Annotated[
+        Path, typer.Argument(help="A new folder; or a new FILE.onnx, for any batch and length.", readable=False)
+    ],
     *,
     max_length: Annotated[
         int | None,

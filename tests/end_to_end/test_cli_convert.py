@@ -1,6 +1,7 @@
 """`bigbird convert` as people use it."""
 
 import sys
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 from bigbird import cli
 from bigbird.interop import converting, huggingface
 from bigbird.interop.tensorflow_checkpoint import convert_tensorflow
+from bigbird.model.encoder import Encoder
 from hub_folders import random_model
 from tensorflow_variables import Arrays, original_variables
 
@@ -152,3 +154,31 @@ def test_options_of_other_sources_are_refused(bigbird, tmp_path):
     assert code == 2
     assert "--num-heads is for TensorFlow checkpoints" in said
     assert not (tmp_path / "big").exists()
+
+
+def test_a_folder_becomes_an_onnx_file(bigbird, tmp_path):
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    config = replace(random_model("load_encoder").config, num_layers=1)
+    huggingface.save(Encoder(config), tmp_path / "model")
+    code, _, said = bigbird("convert", "model", "model.onnx")
+    assert code == 0, said
+    assert "model.onnx takes token_ids and key_mask" in said
+    session = runtime.InferenceSession(tmp_path / "model.onnx")
+    tokens = torch.ones(2, 30, dtype=torch.int64)
+    given = {"token_ids": tokens.numpy(), "key_mask": (tokens == 1).numpy()}
+    given |= {"token_types": 0 * tokens.numpy()} if len(session.get_inputs()) == 3 else {}
+    (out,) = session.run(None, given)
+    ours = huggingface.load_encoder(tmp_path / "model")(tokens)
+    torch.testing.assert_close(torch.from_numpy(out), ours, atol=1e-4, rtol=1e-4)
+
+
+def test_an_onnx_file_takes_no_options_and_replaces_nothing(bigbird, tmp_path):
+    dense_folder(tmp_path / "bert")
+    code, _, said = bigbird("convert", "bert", "model.onnx", "--max-length", 512)
+    assert code == 2
+    assert "convert to a folder first, then that folder to an ONNX file" in said
+    (tmp_path / "model.onnx").write_text("mine")
+    code, _, said = bigbird("convert", "bert", "model.onnx")
+    assert (code, "model.onnx exists already" in said) == (2, True)
+    assert (tmp_path / "model.onnx").read_text() == "mine"

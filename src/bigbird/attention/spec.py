@@ -72,6 +72,13 @@ class PatternSpec:
         """How many blocks `length` tokens fill; the last may be partly empty."""
         return -(-length // self.block_size)
 
+    @property
+    def num_full_blocks(self) -> int:
+        """The most blocks a document may have and see all of itself."""
+        if self.graph in ("transformers-train", "transformers-eval"):
+            return 5 + 2 * self.random_blocks  # where that library switches to full attention
+        return self.window_blocks + self.global_blocks + self.random_blocks
+
 
 @lru_cache(maxsize=1024)
 def _build(spec: PatternSpec, num_query_blocks: int, num_key_blocks: int, num_heads: int, layer: int) -> BlockPattern:
@@ -80,7 +87,7 @@ def _build(spec: PatternSpec, num_query_blocks: int, num_key_blocks: int, num_he
             f"graph {spec.graph!r} is defined for self-attention, got {num_query_blocks} query blocks and "
             f"{num_key_blocks} key blocks. Use graph 'paper' for cross-attention."
         )
-    if num_key_blocks <= _sees_all_up_to(spec):
+    if num_key_blocks <= spec.num_full_blocks:
         return BlockPattern.full(
             block_size=spec.block_size,
             num_heads=num_heads,
@@ -102,12 +109,6 @@ def _build(spec: PatternSpec, num_query_blocks: int, num_key_blocks: int, num_he
         key_blocks=torch.from_numpy(blocks.astype(np.int64)),
         key_counts=torch.from_numpy(np.diff(firsts, append=len(codes))),
     )
-
-
-def _sees_all_up_to(spec: PatternSpec) -> int:
-    if spec.graph in ("transformers-train", "transformers-eval"):
-        return 5 + 2 * spec.random_blocks  # where that library switches to full attention
-    return spec.window_blocks + spec.global_blocks + spec.random_blocks
 
 
 def _window_and_global(spec: PatternSpec, num_query_blocks: int, num_key_blocks: int) -> NDArray[np.int64]:

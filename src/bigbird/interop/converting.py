@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bigbird.checkpoint import packaged_models
 from bigbird.errors import ConfigError
 from bigbird.interop import huggingface_files as files
+from bigbird.interop.onnx import export_folder
 from bigbird.interop.pickle_file import made_safe
 from bigbird.interop.tensorflow_checkpoint import convert_tensorflow
 from bigbird.interop.warm_start import LOADERS, Goal, WarmStart, check_new, prepare
@@ -50,12 +52,12 @@ def convert(request: Request, say: Say) -> None:
     """Carry out the first route that serves the request."""
     if not request.source:
         raise ConfigError("the source is empty; give a folder, or OWNER/NAME of a model of the Hub")
-    check_new(request.target.absolute())
     next(route for route in ROUTES if route.applies(request)).carry_out(request, say)
 
 
 def _published_model(request: Request, say: Say) -> None:
     """A folder in the Hub's layout, or a model of the Hub."""
+    check_new(request.target.absolute())
     if request.num_heads is not None:
         raise ConfigError("--num-heads is for TensorFlow checkpoints; config.json tells the heads of other models")
     place = files.find_folder(request.source, pickles=request.from_bin)
@@ -87,6 +89,7 @@ def _is_tensorflow(request: Request) -> bool:
 
 def _tensorflow_checkpoint(request: Request, say: Say) -> None:
     """Files of the original code: PREFIX.index and PREFIX.data-…; then on as with any published model."""
+    check_new(request.target.absolute())
     if request.from_bin:
         raise ConfigError("--from-bin is for pytorch_model.bin; a TensorFlow checkpoint is no pickle")
     heads: dict[str, Any] = {} if request.num_heads is None else {"num_heads": request.num_heads}
@@ -99,5 +102,23 @@ def _tensorflow_checkpoint(request: Request, say: Say) -> None:
         _write(prepare(place, request.goal), request, say)
 
 
+def _onnx_file(request: Request, say: Say) -> None:
+    """A model of ours, a packaged one or a published one, as it is."""
+    if request != Request(source=request.source, target=request.target, goal=Goal()):
+        raise ConfigError(
+            "an ONNX file holds a model as it is, so options that change or read it otherwise do not go with it; "
+            "convert to a folder first, then that folder to an ONNX file"
+        )
+    is_here = request.source in packaged_models() or Path(request.source).exists()
+    place = request.source if is_here else str(files.find_folder(request.source))
+    say(f"exporting {request.source}; onnxruntime then tries the file out, which takes a minute for a base model")
+    export_folder(place, request.target)
+    say(f"{request.target} takes token_ids and key_mask [batch, length], any batch and any length (docs/export.md)")
+
+
 # Tried in this order. Another kind of source or target is one more line, before the last.
-ROUTES = (Route(_is_tensorflow, _tensorflow_checkpoint), Route(lambda _: True, _published_model))
+ROUTES = (
+    Route(lambda request: request.target.suffix == ".onnx", _onnx_file),
+    Route(_is_tensorflow, _tensorflow_checkpoint),
+    Route(lambda _: True, _published_model),
+)
