@@ -108,7 +108,10 @@ def packaged_models() -> list[str]:
 def write_weights(folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
     """Write model.safetensors beside the config.json that is there."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    save_file(plain, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    try:
+        save_file(plain, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    except SafetensorError as error:  # how safetensors tells of a full disk
+        raise CheckpointError(f"{folder / WEIGHTS_FILE} cannot be written: {error}") from None
     # safetensors lets nobody but the owner read its files; whoever may read the config may read the weights
     (folder / WEIGHTS_FILE).chmod((folder / CONFIG_FILE).stat().st_mode)
 

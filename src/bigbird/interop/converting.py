@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from bigbird.errors import ConfigError
 from bigbird.interop import huggingface_files as files
+from bigbird.interop.new_folder import check_new
 from bigbird.interop.pickle_file import made_safe
 from bigbird.interop.tensorflow_checkpoint import convert_tensorflow
-from bigbird.interop.warm_start import LOADERS, Goal, WarmStart, check_new, prepare
+from bigbird.interop.warm_start import LOADERS, Goal, WarmStart, prepare
 
 Say = Callable[[str], None]
 

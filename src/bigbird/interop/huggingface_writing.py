@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from bigbird.interop.huggingface_kinds import Family, Kind
 from bigbird.interop.huggingface_names import to_theirs
 from bigbird.interop.huggingface_reading import canonical
 from bigbird.interop.huggingface_settings import HubConfig
+from bigbird.interop.new_folder import check_new, new_folder
 from bigbird.model.encoder import Encoder, EncoderConfig
 
 
@@ -44,8 +44,7 @@ def save(model: nn.Module, folder: str | Path, *, like: str | Path | None = None
           was. The encoder of a BigBirdPegasus is a part, which cannot be written without.
     """
     target = Path(folder).absolute()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError(f"{target} exists already; give a new folder")
+    check_new(target)
     given = _like(like)
     kind = _kind_of(given.family, type(model))
     if like is None:
@@ -158,10 +157,6 @@ def _spelled(weights: Mapping[str, Tensor], like: _Like, kind: Kind) -> dict[str
 
 
 def _write(target: Path, values: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Under a temporary name, then renamed."""
-    temporary = target.with_name(f".{target.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    (temporary / CONFIG_FILE).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
-    write_weights(temporary, weights)
-    temporary.replace(target)
+    with new_folder(target) as temporary:
+        (temporary / CONFIG_FILE).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+        write_weights(temporary, weights)

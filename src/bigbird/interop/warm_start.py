@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from bigbird.checkpoint import CONFIG_FILE, write_weights
 from bigbird.errors import CheckpointError, ConfigError
 from bigbird.interop import huggingface, tokenizer_files
 from bigbird.interop import huggingface_files as files
+from bigbird.interop.new_folder import new_folder
 from bigbird.interop.warm_start_sources import ROBERTA_GELU, SOURCES, UNTIED, Source, why_not, without_told
 from bigbird.model.encoder import MAX_BLOCK_SIZE
 
@@ -105,22 +105,13 @@ class WarmStart:
 
     def save(self, folder: Path) -> tuple[str, ...]:
         """Write a new folder in the Hub's layout, once it has been read back; names of the tokenizer's files in it."""
-        target = folder.absolute()
-        check_new(target)
-        temporary = target.with_name(f".{target.name}.part")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        try:
+        with new_folder(folder.absolute()) as temporary:
             (temporary / CONFIG_FILE).write_text(json.dumps(self.settings, indent=2, sort_keys=True) + "\n")
             write_weights(temporary, self.weights)
             self._check(temporary)
-            carried = tokenizer_files.carry(
+            return tokenizer_files.carry(
                 self.place, temporary, max_length=self.max_length, tokenizer_class=self.source.tokenizer
             )
-            temporary.replace(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        return carried
 
     def _check(self, written: Path) -> nn.Module:
         """Read it as every folder of strangers is read; what is wrong then was wrong in the source."""
@@ -154,12 +145,6 @@ def warm_start(
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         prepared.save(Path(folder) / "model")
         return LOADERS[prepared.architecture](Path(folder) / "model")
-
-
-def check_new(target: Path) -> None:
-    """Refuse a place where something is already."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError(f"{target} exists already; give a new folder")
 
 
 def prepare(place: Path, goal: Goal, *, weights: Path | None = None) -> WarmStart:
