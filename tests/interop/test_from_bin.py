@@ -84,6 +84,12 @@ def test_an_index_without_names_and_a_folder_without_weights_are_refused(places)
     refused(places, r"lost.bin cannot be read: No such file")
 
 
+def test_a_named_pipe_is_never_waited_for(places):
+    (places[0] / f"{BIN}.index.json").write_text(json.dumps({"weight_map": {"a": "x.bin"}}))
+    os.mkfifo(places[0] / "x.bin")
+    refused(places, r"x.bin is no ordinary file, so it is not opened")
+
+
 def test_a_link_out_of_the_folder_is_refused(places):
     torch.save({"a": torch.ones(1)}, places[1].parent / "outside.bin")
     (places[0] / BIN).symlink_to(places[1].parent / "outside.bin")

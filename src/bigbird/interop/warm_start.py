@@ -50,6 +50,8 @@ _DECODER = "cls.predictions.decoder."
 _TIED = {f"{_DECODER}weight": _WORDS, f"{_DECODER}bias": "cls.predictions.bias"}
 _NOT_CARRIED = frozenset(("_name_or_path", "architectures", "transformers_version", "gradient_checkpointing"))
 _MOST_NAMED = 600  # letters
+_MOST_TOKENS = 2**31 - 1  # in a document
+_MOST_HEADS = 20  # named among what is left out; of models of people there are at most three
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +68,8 @@ class Goal:
     random_blocks: int | None = None
 
     def __post_init__(self) -> None:
-        if self.max_length is not None and self.max_length < 1:
-            raise ConfigError(f"max_length must be at least 1, got {self.max_length}")
+        if self.max_length is not None and not 1 <= self.max_length <= _MOST_TOKENS:
+            raise ConfigError(f"max_length must be from 1 to {_MOST_TOKENS:,}, got {str(self.max_length)[:50]}")
         if self.block_size is not None and not 1 <= self.block_size <= MAX_BLOCK_SIZE:
             raise ConfigError(f"block_size must be from 1 to {MAX_BLOCK_SIZE}, got {self.block_size}")
         if self.random_blocks is not None and self.random_blocks < 0:
@@ -258,8 +260,10 @@ def _reasons(source: Source, refused: Mapping[str, str], lost: list[str]) -> dic
         known = {**source.left_out, **refused}
         begin = next((begin for begin in known if name.startswith(begin)), None)
         head = begin or f"{name.partition('.')[0]}."
-        reasons[f"{head[:100]}*"] = known[begin] if begin else "BigBird has no such head"
-    return reasons
+        reasons[f"{files.printable(head, 100)}*"] = known[begin] if begin else "BigBird has no such head"
+    kept = dict(list(reasons.items())[:_MOST_HEADS])
+    more = len(reasons) - len(kept)
+    return kept | ({f"{more} more": "BigBird has no such heads"} if more else {})
 
 
 def _stretched(
@@ -272,7 +276,7 @@ def _stretched(
     stated = settings.get("max_position_embeddings", USUAL_LENGTH)
     if length < 1 or stated != len(table):
         raise CheckpointError(
-            f"{place}: {_POSITIONS} is {list(table.shape)}, but max_position_embeddings is {str(stated)[:50]}"
+            f"{place}: {_POSITIONS} is {list(table.shape)}, but max_position_embeddings is {repr(stated)[:50]}"
         )
     wanted = goal.max_length or (length if source.is_sparse else max(length, USUAL_LENGTH))
     if wanted < length:

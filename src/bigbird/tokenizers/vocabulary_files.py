@@ -96,6 +96,8 @@ def plain_pairs(path: Path) -> str:
 
 
 def _bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ValueError(f"{path.name} is no ordinary file")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"it has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
     return path.read_bytes()
