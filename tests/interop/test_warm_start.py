@@ -260,6 +260,38 @@ def test_a_left_out_head_may_have_numbers_of_any_type(tmp_path, dtype):
     assert isinstance(warm_start(folder), Encoder)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("architecture", BASES)
+def test_settings_that_only_bigbird_reads_change_no_dense_model(tmp_path, architecture):
+    folder, theirs = dense_folder(tmp_path / "dense", architecture)
+    change_config(folder, rescale_embeddings=True, use_bias=False, attention_type="original_full", block_size=1)
+    equal_up_to(64, theirs, warm_start(folder))
+
+
+@torch.no_grad()
+def test_up_to_5_and_r_blocks_transformers_computes_the_same_and_beyond_it_does_not(tmp_path):
+    folder, _ = dense_folder(tmp_path / "dense")
+    prepare(folder, Goal(max_length=256, block_size=8, random_blocks=2)).save(tmp_path / "big")
+    theirs = transformers.BigBirdModel.from_pretrained(tmp_path / "big").eval()
+    ours, ids = huggingface.load_encoder(tmp_path / "big"), token_ids(64)
+    torch.testing.assert_close(ours(ids[:, :56]), theirs(ids[:, :56]).last_hidden_state, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(ours(ids), theirs(ids).last_hidden_state, atol=1e-3)
+
+
+def test_a_tokenizer_class_of_null_is_none(tmp_path):
+    folder, _ = dense_folder(tmp_path / "dense")
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": null}')
+    prepare(folder, Goal()).save(tmp_path / "big")
+    assert json.loads((tmp_path / "big" / "tokenizer_config.json").read_text())["tokenizer_class"] == "BertTokenizer"
+
+
+def test_a_tokenizer_of_countless_lists_is_not_parsed(tmp_path):
+    folder, _ = dense_folder(tmp_path / "dense")
+    (folder / "tokenizer.json").write_text('{"added_tokens": [' + "[]," * 800_000 + "[]]}")
+    with pytest.raises(CheckpointError, match=r"tokenizer.json cannot be read: it has more than 800,000 lists and obj"):
+        prepare(folder, Goal())
+
+
 def test_genas_post_norm_models_are_berts(tmp_path):
     folder, _ = dense_folder(tmp_path / "dense")
     change_config(folder, pre_layer_norm=False)
