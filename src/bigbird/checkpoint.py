@@ -105,12 +105,15 @@ def packaged_models() -> list[str]:
     return sorted(path.parent.name for path in _PACKAGED.glob(f"*/{CONFIG_FILE}"))
 
 
-def write_weights(folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
-    """Write model.safetensors beside the config.json that is there."""
+def write_weights(folder: Path, weights: Mapping[str, torch.Tensor], file_name: str = WEIGHTS_FILE) -> None:
+    """Write model.safetensors, or a file of another name, beside the config.json that is there."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    save_file(plain, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    try:
+        save_file(plain, folder / file_name, metadata={"format": "pt"})
+    except SafetensorError as error:  # how safetensors tells of a full disk
+        raise CheckpointError(f"{folder / file_name} cannot be written: {error}") from None
     # safetensors lets nobody but the owner read its files; whoever may read the config may read the weights
-    (folder / WEIGHTS_FILE).chmod((folder / CONFIG_FILE).stat().st_mode)
+    (folder / file_name).chmod((folder / CONFIG_FILE).stat().st_mode)
 
 
 def empty_model(build: Callable[[], nn.Module]) -> nn.Module:

@@ -97,6 +97,27 @@ def test_a_pegasus_becomes_a_bigbird_pegasus_and_every_step_is_told(tmp_path, bi
     assert huggingface.load_encoder("big").config.max_length == 300
 
 
+def test_a_fault_in_an_old_pickle_names_the_pickle(tmp_path, bigbird):
+    folder, _ = dense_folder(tmp_path / "bert")
+    weights = load_file(folder / "model.safetensors")
+    weights["embeddings.LayerNorm.bias"][0] = torch.nan
+    torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    code, _, said = bigbird("convert", "--from-bin", "bert", "big")
+    assert code == 2
+    assert "bigbird: bert/pytorch_model.bin: the tensor embeddings.LayerNorm.bias holds NaN" in said
+
+
+def test_a_target_that_cannot_be_is_told_before_anything_is_read(tmp_path, bigbird):
+    dense_folder(tmp_path / "bert")
+    (tmp_path / "link").symlink_to("nowhere")
+    for target, message in (("link", "exists already"), ("bert/config.json/x", "is a file, not a folder")):
+        code, _, said = bigbird("convert", "bert", target)
+        assert code == 2
+        assert message in said
+        assert "reading" not in said
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -84,6 +84,12 @@ def test_an_index_without_names_and_a_folder_without_weights_are_refused(places)
     refused(places, r"lost.bin cannot be read: No such file")
 
 
+def test_a_named_pipe_is_never_waited_for(places):
+    (places[0] / f"{BIN}.index.json").write_text(json.dumps({"weight_map": {"a": "x.bin"}}))
+    os.mkfifo(places[0] / "x.bin")
+    refused(places, r"x.bin is no ordinary file, so it is not opened")
+
+
 def test_a_link_out_of_the_folder_is_refused(places):
     torch.save({"a": torch.ones(1)}, places[1].parent / "outside.bin")
     (places[0] / BIN).symlink_to(places[1].parent / "outside.bin")
@@ -130,6 +136,12 @@ def test_what_is_no_set_of_tensors_is_refused(places, value, message):
     refused(places, message)
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+def test_a_tensor_of_another_layout_is_refused(places):
+    torch.save({"a": torch.eye(2).to_sparse_csr()}, places[0] / BIN)
+    refused(places, r"'a' is no plain tensor")
+
+
 @pytest.mark.parametrize("content", [b"", b"hello" * 50, b"PK\x03\x04" + bytes(50)])
 def test_garbage_is_refused(places, content):
     (places[0] / BIN).write_bytes(content)
@@ -141,6 +153,12 @@ def test_memory_and_time_are_limited(places, monkeypatch):
     monkeypatch.setattr(pickle_file, "_COPIES", 0)
     monkeypatch.setattr(pickle_file, "_SPARE_BYTES", 2**20)
     refused(places, r"takes more than 0.0 GiB of memory")
+
+
+def test_what_cannot_be_written_is_no_fault_of_the_pickle(places):
+    torch.save({"a": torch.zeros(1)}, places[0] / BIN)
+    with pytest.raises(CheckpointError, match=r"gone/model.safetensors cannot be written: .*No such file"):
+        made_safe(places[0], places[1] / "gone")
 
 
 FENCED = """

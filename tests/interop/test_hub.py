@@ -23,6 +23,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     files: dict
     asked: list
+    is_cut = False
 
     def do_HEAD(self):
         self.do_GET()
@@ -36,6 +37,10 @@ class Hub(http.server.BaseHTTPRequestHandler):
             self.answer(401, b"{}", {"X-Error-Code": "RepoNotFound"})
         elif "/none" in path:
             self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+        elif "/garbled" in path:
+            self.answer(200, b"<html>a proxy's page</html>")
+        elif "/resolve/" in path and path.endswith("model.safetensors") and self.is_cut:
+            self.answer(200, self.files["model.safetensors"][:-50], {"ETag": f'"{1:040}"', "X-Repo-Commit": COMMIT}, 50)
         elif path.startswith("/api/models/owner/model/tree/"):
             tree = [{"type": "file", "path": n, "size": len(b), "oid": f"{i:040}"} for i, (n, b) in self.numbered()]
             self.answer(200, json.dumps(tree).encode())
@@ -50,9 +55,9 @@ class Hub(http.server.BaseHTTPRequestHandler):
     def numbered(self):
         return enumerate(self.files.items())
 
-    def answer(self, code, body, headers=None):
+    def answer(self, code, body, headers=None, missing=0):
         self.send_response(code)
-        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+        for name, value in {"Content-Length": str(len(body) + missing), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command == "GET":
@@ -112,6 +117,7 @@ def test_a_model_of_the_hub_is_downloaded_because_it_was_named(hub):
         ("owner/missing", {}, "the Hub has no such model, or a private one"),
         ("owner/gated", {}, "accept its terms on huggingface.co, then run hf auth login"),
         ("owner/model@none", {}, "it has no revision none"),
+        ("owner/model@garbled", {}, "JSONDecodeError"),
         ("owner/model", {"HF_HUB_OFFLINE": "1"}, "the Hub cannot be reached (or HF_HUB_OFFLINE is set)"),
         ("owner/model", {"HF_ENDPOINT": "http://127.0.0.1:9"}, "the Hub cannot be reached"),
     ],
@@ -123,6 +129,16 @@ def test_what_cannot_be_downloaded_is_told_in_one_line(hub, name, environment, m
     assert "hf download owner/" in said
     assert said.count("\n") == 1
     assert not (hub[2] / "big").exists()
+
+
+def test_a_connection_that_breaks_is_told_in_one_line(hub):
+    run, handler, folder = hub
+    handler.is_cut = True
+    code, said = run("convert", "owner/model", "big")
+    assert code == 2, said
+    assert "owner/model is no folder here and cannot be downloaded: " in said
+    assert "Traceback" not in said
+    assert not (folder / "big").exists()
 
 
 @pytest.mark.parametrize(
@@ -137,6 +153,8 @@ def test_what_cannot_be_downloaded_is_told_in_one_line(hub, name, environment, m
         ("a/b/c", None),
         ("../b", None),
         ("a/b@", None),
+        ("a/b@../../c", None),
+        ("a/b@x/..", None),
         ("here/b", None),
     ],
 )

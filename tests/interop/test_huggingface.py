@@ -115,6 +115,12 @@ def test_tied_weights_are_read_however_they_are_stored_and_written_once(tmp_path
     assert not [name for name in load_file(tmp_path / "again/model.safetensors") if "decoder" in name]
 
 
+def test_a_shard_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="max_shard_bytes must be at least 1, got 0"):
+        huggingface.save(random_model("load_encoder"), tmp_path / "new", max_shard_bytes=0)
+    assert not (tmp_path / "new").exists()
+
+
 def test_shards_are_read(tmp_path):
     folder = hub_folder(tmp_path / "model")
     shard(folder)

@@ -230,6 +230,68 @@ def test_what_cannot_begin_a_bigbird_is_refused_and_nothing_written(tmp_path, va
     assert [path.name for path in tmp_path.iterdir()] == ["dense"]
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("1e400", r"cannot be read: it holds 1e400, which no number here can be"), ('"a\\n\\u001b[2J"', r"is 'a\\n\\x1b")],
+)
+def test_a_stated_length_that_is_no_number_is_told_in_one_line(tmp_path, name, message):
+    folder, _ = dense_folder(tmp_path / "dense")
+    change_config(folder, max_position_embeddings="HERE")
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"HERE"', name))
+    with pytest.raises(CheckpointError, match=message) as caught:
+        prepare(folder, Goal())
+    assert str(caught.value).isprintable()
+
+
+def test_heads_of_strangers_are_named_in_few_lines_that_no_terminal_obeys(tmp_path):
+    folder, _ = dense_folder(tmp_path / "dense")
+    change_weights(folder, lambda w: w.update({f"\x1b[2J\nhead{index}.x": torch.zeros(1) for index in range(500)}))
+    notes = prepare(folder, Goal()).notes
+    assert all(note.isprintable() for note in notes)
+    assert len(notes) < 30
+    assert "left out: 480 more, because BigBird has no such heads" in notes
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.int64, torch.bool, torch.complex64])
+def test_a_left_out_head_may_have_numbers_of_any_type(tmp_path, dtype):
+    folder, _ = dense_folder(tmp_path / "dense")
+    change_weights(folder, lambda w: w.update({"qa_outputs.weight": torch.zeros(2, 32).to(dtype)}))
+    assert isinstance(warm_start(folder), Encoder)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("architecture", BASES)
+def test_settings_that_only_bigbird_reads_change_no_dense_model(tmp_path, architecture):
+    folder, theirs = dense_folder(tmp_path / "dense", architecture)
+    change_config(folder, rescale_embeddings=True, use_bias=False, attention_type="original_full", block_size=1)
+    equal_up_to(64, theirs, warm_start(folder))
+
+
+@torch.no_grad()
+def test_up_to_5_and_r_blocks_transformers_computes_the_same_and_beyond_it_does_not(tmp_path):
+    folder, _ = dense_folder(tmp_path / "dense")
+    prepare(folder, Goal(max_length=256, block_size=8, random_blocks=2)).save(tmp_path / "big")
+    theirs = transformers.BigBirdModel.from_pretrained(tmp_path / "big").eval()
+    ours, ids = huggingface.load_encoder(tmp_path / "big"), token_ids(64)
+    torch.testing.assert_close(ours(ids[:, :56]), theirs(ids[:, :56]).last_hidden_state, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(ours(ids), theirs(ids).last_hidden_state, atol=1e-3)
+
+
+def test_a_tokenizer_class_of_null_is_none(tmp_path):
+    folder, _ = dense_folder(tmp_path / "dense")
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": null}')
+    prepare(folder, Goal()).save(tmp_path / "big")
+    assert json.loads((tmp_path / "big" / "tokenizer_config.json").read_text())["tokenizer_class"] == "BertTokenizer"
+
+
+def test_a_tokenizer_of_countless_lists_is_not_parsed(tmp_path):
+    folder, _ = dense_folder(tmp_path / "dense")
+    (folder / "tokenizer.json").write_text('{"added_tokens": [' + "[]," * 800_000 + "[]]}")
+    with pytest.raises(CheckpointError, match=r"tokenizer.json cannot be read: it has more than 800,000 lists and obj"):
+        prepare(folder, Goal())
+
+
 def test_genas_post_norm_models_are_berts(tmp_path):
     folder, _ = dense_folder(tmp_path / "dense")
     change_config(folder, pre_layer_norm=False)
@@ -259,9 +321,10 @@ def test_robertas_padding_token_must_be_known(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"max_length": 0}, r"max_length must be at least 1, got 0"),
+        ({"max_length": 0}, r"max_length must be from 1 to 2,147,483,647, got 0"),
+        ({"max_length": 10**400}, r"max_length must be from 1 to 2,147,483,647, got 10{49}$"),
         ({"max_length": 32}, r"max_length 32 is less than the 64 tokens that .* reads; give 64 or more"),
-        ({"max_length": 10**15}, r"needs .* of memory or more"),
+        ({"max_length": 2**31 - 1}, r"needs .* of memory or more"),
         ({"block_size": 0}, r"block_size must be from 1 to 4096, got 0"),
         ({"block_size": 5000}, r"block_size must be from 1 to 4096, got 5000"),
         ({"random_blocks": -1}, r"random_blocks must be at least 0, got -1"),

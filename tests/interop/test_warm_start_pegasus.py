@@ -358,4 +358,6 @@ def test_impossible_lengths_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"max_length 32 is less than the 64 tokens that .* reads; give 64 or more"):
         warm_start(folder, max_length=32)
     with pytest.raises(ConfigError, match=r"needs .* of memory or more"):
+        warm_start(folder, max_length=2**31 - 1)
+    with pytest.raises(ConfigError, match=r"max_length must be from 1 to 2,147,483,647, got 1000000000000000"):
         warm_start(folder, max_length=10**15)

@@ -248,6 +248,20 @@ def test_ours_through_theirs_is_ours_bit_by_bit(tmp_path, loader):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_our_shards_are_read_there_and_here(folder_of, tmp_path):
+    model = huggingface.load_masked_lm(folder_of("load_masked_lm"))
+    huggingface.save(model, tmp_path / "shards", like=folder_of("load_masked_lm"), max_shard_bytes=50_000)
+    sizes = [path.stat().st_size for path in (tmp_path / "shards").glob("*.safetensors")]
+    assert len(sizes) > 2
+    largest = max(tensor.nbytes for tensor in model.state_dict().values())
+    assert max(sizes) < max(50_000, largest) + 10_000  # and a header
+    again = huggingface.load_masked_lm(tmp_path / "shards").state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in model.state_dict().items())
+    theirs = transformers.BigBirdForMaskedLM.from_pretrained(tmp_path / "shards")
+    whole = transformers.BigBirdForMaskedLM.from_pretrained(folder_of("load_masked_lm"))
+    assert all(torch.equal(theirs.state_dict()[name], tensor) for name, tensor in whole.state_dict().items())
+
+
 def test_their_shards_are_read(folder_of, tmp_path):
     theirs = transformers.BigBirdForMaskedLM.from_pretrained(folder_of("load_masked_lm"))
     theirs.save_pretrained(tmp_path / "shards", max_shard_size="50KB")

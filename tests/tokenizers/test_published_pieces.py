@@ -395,6 +395,15 @@ def test_merges_that_are_missing_or_no_pairs_are_refused(folders, tmp_path):
         TextTokenizer.from_folder(tmp_path)
 
 
+def test_settings_that_contradict_are_told_in_one_line(described):
+    folder = described("bert", lambda _: None)
+    settings = json.loads((folder / "tokenizer_config.json").read_text()) | {"do_lower_case": "a\n\x1b[2J"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(CheckpointError, match=r"says do_lower_case True, tokenizer_config.json says 'a") as caught:
+        TextTokenizer.from_folder(folder)
+    assert str(caught.value).isprintable()
+
+
 def test_settings_that_are_huge_or_no_json_are_refused(folders, tmp_path):
     shutil.copy(folders / "bert" / "vocab.txt", tmp_path)
     for text in (b"{", b" " * (5 << 20)):

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -295,3 +296,19 @@ def test_the_published_vocabularies_give_sentencepiece_s_ids():
     assert pegasus.special_id("[MASK]") == 3
     assert bigbird.vocab_size == repaired.vocab_size == 50358
     assert pegasus.vocab_size == 96103
+
+
+@pytest.mark.parametrize("name", ["spiece.model", "tokenizer.json", "vocab.txt", "tokenizer_config.json", "merges.txt"])
+def test_a_named_pipe_is_never_waited_for(tmp_path, name):
+    (tmp_path / "vocab.json").write_text("{}")
+    if name != "tokenizer_config.json":
+        (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BigBirdTokenizer"}')
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(CheckpointError, match=r"no ordinary file|no text vocabulary"):
+        TextTokenizer.from_folder(tmp_path)
+
+
+def test_a_named_pipe_in_place_of_a_dna_vocabulary_is_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "tokenizer.json")
+    with pytest.raises(CheckpointError, match=r"tokenizer.json is not a readable tokenizer file: it is no ordinary"):
+        load_tokenizer(tmp_path)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bigbird.checkpoint import packaged_models
-from bigbird.errors import ConfigError
+from bigbird.checkpoint import WEIGHTS_FILE, packaged_models
+from bigbird.errors import CheckpointError, ConfigError
 from bigbird.interop import huggingface_files as files
+from bigbird.interop.new_folder import check_new
 from bigbird.interop.onnx import export_folder
 from bigbird.interop.pickle_file import made_safe
 from bigbird.interop.tensorflow_checkpoint import convert_tensorflow
-from bigbird.interop.warm_start import LOADERS, Goal, WarmStart, check_new, prepare
+from bigbird.interop.warm_start import LOADERS, Goal, WarmStart, prepare
 
 Say = Callable[[str], None]
 
@@ -67,7 +68,12 @@ def _published_model(request: Request, say: Say) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="bigbird-", ignore_cleanup_errors=True) as folder:
         made_safe(place, Path(folder), say)
-        _write(prepare(place, request.goal, weights=Path(folder)), request, say)
+        try:
+            prepared = prepare(place, request.goal, weights=Path(folder))
+        except CheckpointError as error:  # of a file that is gone once it is read
+            told = str(error).replace(str(Path(folder) / WEIGHTS_FILE), str(place / files.PICKLE_FILE))
+            raise CheckpointError(told.replace(folder, str(place))) from None
+        _write(prepared, request, say)
 
 
 def _write(prepared: WarmStart, request: Request, say: Say) -> None:

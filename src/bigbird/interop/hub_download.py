@@ -29,7 +29,7 @@ _SETTINGS = (CONFIG_FILE, GENERATION_FILE, *TOKENIZER_FILES)
 SAFE_FILES = (*_SETTINGS, WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json", "model-*-of-*.safetensors")
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
 
-_NAME = re.compile(r"([A-Za-z0-9][\w.-]{0,95})/([A-Za-z0-9][\w.-]{0,95})(?:@([\w./-]{1,200}))?")
+_NAME = re.compile(r"([A-Za-z0-9][\w.-]{0,95})/([A-Za-z0-9][\w.-]{0,95})(?:@((?!.*\.\.)\w[\w./-]{0,199}))?")
 
 
 class HubName(NamedTuple):
@@ -62,7 +62,7 @@ def download(name: HubName, *, pickles: bool = False) -> Path:
         why = "the Hub has no such model, or a private one: then run hf auth login"
     except errors.LocalEntryNotFoundError:
         why = "the Hub cannot be reached (or HF_HUB_OFFLINE is set), and the model was not downloaded before"
-    except (OSError, ValueError, errors.HfHubHTTPError) as error:
+    except (OSError, ValueError, errors.HTTPError) as error:  # the last: a connection that breaks
         why = f"{type(error).__name__}: {repr(str(error))[1:200]}"
     raise CheckpointError(
         f"{name.model} is no folder here and cannot be downloaded: {why}. Where there is a network: hf download "

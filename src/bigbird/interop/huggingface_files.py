@@ -26,6 +26,9 @@ TYPES = {"F32": torch.float32, "F64": torch.float64, "BF16": torch.bfloat16, "F1
 
 _MOST_BYTES = 4 * 2**20  # of a config, an index or a header; those of bigbird-roberta-large have some 50,000
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors")
+_DTYPE = re.compile(r"[A-Z0-9_]{1,16}")
+_MOST_SIDES, _LONGEST_SIDE = 8, 2**63 - 1  # of a tensor; no weights have more than four
+_MOST_LETTERS = 300  # of another library's error, which repeats names out of the file
 
 
 class StoredTensor(NamedTuple):
@@ -91,7 +94,7 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
 
 
 def read_tensors(stored: Iterable[StoredTensor]) -> list[Tensor]:
-    """Their values, all finite, in the given order."""
+    """Their values, in the given order, all finite where they are of a type that a model can have."""
     wanted = list(stored)
     values: dict[StoredTensor, Tensor] = {}
     for path in dict.fromkeys(tensor.path for tensor in wanted):
@@ -99,9 +102,9 @@ def read_tensors(stored: Iterable[StoredTensor]) -> list[Tensor]:
             with safe_open(path, framework="pt") as file:
                 values.update({item: file.get_tensor(item.name) for item in wanted if item.path == path})
         except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{path} cannot be read: {error}") from None
+            raise CheckpointError(f"{path} cannot be read: {printable(str(error), _MOST_LETTERS)}") from None
     for item, value in values.items():
-        if not bool(torch.isfinite(value).all()):
+        if item.dtype in TYPES and not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"{item.path}: the tensor {item.name} holds NaN or infinity; the file is damaged")
     return [values[item] for item in wanted]
 
@@ -154,23 +157,34 @@ def _header(path: Path) -> dict[str, Any]:
 def _tensor(path: Path, name: str, entry: object) -> StoredTensor:
     fields = entry if isinstance(entry, dict) else {}
     dtype, shape = fields.get("dtype"), fields.get("shape")
-    is_shape = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
-    if not isinstance(dtype, str) or not is_shape:
+    if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype) or not isinstance(shape, list):
         raise CheckpointError(f"{path}: the header's entry for {name[:200]!r} has no dtype or no shape")
-    assert isinstance(shape, list)
+    if len(shape) > _MOST_SIDES or not all(type(side) is int and 0 <= side <= _LONGEST_SIDE for side in shape):
+        raise CheckpointError(
+            f"{path}: the header's entry for {name[:200]!r} has no possible shape; at most {_MOST_SIDES} whole numbers "
+            f"are read"
+        )
     return StoredTensor(path, name, dtype, tuple(shape))
 
 
 def check_place(path: Path) -> None:
-    """Refuse what a link leads out of the folder; the Hub's cache keeps its files in `blobs`, two levels up."""
-    target, folder = path.resolve(), path.parent.resolve()
+    """Refuse what a link leads out of the folder, and what is no file, a pipe, which would be waited for.
+
+    The Hub's cache keeps its files in `blobs`, two levels up.
+    """
+    try:
+        target, folder = path.resolve(), path.parent.resolve()
+    except (OSError, RuntimeError):  # RuntimeError up to Python 3.12
+        raise CheckpointError(f"{path} is a link that leads back to itself; copy the file itself there") from None
+    if target.exists() and not target.is_file():
+        raise CheckpointError(f"{path} is no ordinary file, so it is not opened; copy the file itself there")
     blobs = folder.parents[1] / "blobs" if folder.parent.name == "snapshots" else folder
     if target.parent not in (folder, blobs):
         raise CheckpointError(f"{path} is a link to {target}, outside the folder; copy the file itself there")
 
 
 def _parsed(text: bytes) -> dict[str, Any]:
-    values = json.loads(text.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refused)
+    values = json.loads(text.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refused, parse_float=_finite)
     if not isinstance(values, dict):
         raise ValueError("it holds no object of names")
     return values
@@ -186,3 +200,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refused(constant: str) -> None:
     raise ValueError(f"it holds {constant}, which is no JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"it holds {text[:50]}, which no number here can be")
+    return value
+
+
+def printable(text: str, most: int) -> str:
+    """The beginning of a stranger's text in one line, without anything that a terminal obeys."""
+    return repr(text[:most])[1:-1]

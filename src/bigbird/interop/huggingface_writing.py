@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from bigbird.interop.huggingface_kinds import Family, Kind
 from bigbird.interop.huggingface_names import to_theirs
 from bigbird.interop.huggingface_reading import canonical
 from bigbird.interop.huggingface_settings import HubConfig
+from bigbird.interop.new_folder import check_new, new_folder
 from bigbird.model.encoder import Encoder, EncoderConfig
 
 
@@ -36,16 +36,22 @@ class _Like:
     stored: dict[str, StoredTensor]
 
 
-def save(model: nn.Module, folder: str | Path, *, like: str | Path | None = None) -> None:
+def save(
+    model: nn.Module, folder: str | Path, *, like: str | Path | None = None, max_shard_bytes: int = 50 * 10**9
+) -> None:
     """Write config.json and model.safetensors, as transformers reads them, into a new folder.
 
-    like  a folder in that layout from which to take what our model has no place for: special tokens, names of labels,
-          the pooler of an encoder that does not use it, a decoder. So a model read from it and written comes out as it
-          was. The encoder of a BigBirdPegasus is a part, which cannot be written without.
+    like             a folder in that layout from which to take what our model has no place for: special tokens, names
+                     of labels, the pooler of an encoder that does not use it, a decoder. So a model read from it and
+                     written comes out as it was. The encoder of a BigBirdPegasus is a part, which cannot be written
+                     without.
+    max_shard_bytes  weights that take more are written as several files and an index; a tensor that takes more by
+                     itself has a file of its own. The default is transformers'.
     """
+    if max_shard_bytes < 1:
+        raise ConfigError(f"max_shard_bytes must be at least 1, got {max_shard_bytes}")
     target = Path(folder).absolute()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError(f"{target} exists already; give a new folder")
+    check_new(target)
     given = _like(like)
     kind = _kind_of(given.family, type(model))
     if like is None:
@@ -59,7 +65,8 @@ def save(model: nn.Module, folder: str | Path, *, like: str | Path | None = None
     values["torch_dtype" if "torch_dtype" in values else "dtype"] = str(dtype).removeprefix("torch.")
     if not kind.is_part:
         values["architectures"] = [kind.architecture]
-    _write(target, values, _spelled(_carried(given, kind, values, own, dtype) | own, given, kind))
+    weights = _spelled(_carried(given, kind, values, own, dtype) | own, given, kind)
+    _write(target, values, weights, max_shard_bytes)
 
 
 def _like(folder: str | Path | None) -> _Like:
@@ -157,11 +164,34 @@ def _spelled(weights: Mapping[str, Tensor], like: _Like, kind: Kind) -> dict[str
     return {name.removeprefix(base) if kind.module is Encoder else name: weights[name] for name in weights}
 
 
-def _write(target: Path, values: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Under a temporary name, then renamed."""
-    temporary = target.with_name(f".{target.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    (temporary / CONFIG_FILE).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
-    write_weights(temporary, weights)
-    temporary.replace(target)
+def _write(target: Path, values: Mapping[str, Any], weights: Mapping[str, Tensor], max_shard_bytes: int) -> None:
+    with new_folder(target) as temporary:
+        _write_json(temporary / CONFIG_FILE, values)
+        shards = _shards(weights, max_shard_bytes)
+        if len(shards) == 1:
+            write_weights(temporary, weights)
+            return
+        files_of: dict[str, str] = {}
+        for number, shard in enumerate(shards, start=1):
+            file_name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+            write_weights(temporary, shard, file_name)
+            files_of |= dict.fromkeys(shard, file_name)
+        total = sum(tensor.nbytes for tensor in weights.values())
+        _write_json(temporary / files.INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": files_of})
+
+
+def _shards(weights: Mapping[str, Tensor], max_bytes: int) -> list[dict[str, Tensor]]:
+    """The tensors in their order, as many together as fit."""
+    shards: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for name, tensor in weights.items():
+        if shards[-1] and size + tensor.nbytes > max_bytes:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensor
+        size += tensor.nbytes
+    return shards
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")

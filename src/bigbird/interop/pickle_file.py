@@ -30,7 +30,7 @@ _COPIES = 5  # of the file in memory: mapped, tensors of it, tied ones twice, th
 _SPARE_BYTES = 2**30  # of memory, for PyTorch itself
 _SECONDS, _SECONDS_PER_GIB = 60, 60
 _MOST_LETTERS = 300
-_REFUSED, _OUT_OF_MEMORY = 3, 4  # exit codes of the program
+_REFUSED, _OUT_OF_MEMORY, _NOT_WRITTEN = 3, 4, 5  # exit codes of the program
 
 
 def made_safe(folder: Path, target: Path, say: Callable[[str], None] = lambda _: None) -> None:
@@ -94,8 +94,11 @@ def _convert(source: Path, target: Path) -> None:
         )
     except subprocess.TimeoutExpired:
         raise _refused(source, f"reading it took more than {10 * seconds} seconds") from None
+    told = done.stderr.decode(errors="replace")
+    if done.returncode == _NOT_WRITTEN:
+        raise CheckpointError(f"{target} cannot be written: {files.printable(told.strip(), _MOST_LETTERS)}")
     if done.returncode != 0:
-        raise _refused(source, _why(done.returncode, done.stderr.decode(errors="replace"), seconds, extra))
+        raise _refused(source, _why(done.returncode, told, seconds, extra))
 
 
 def _why(code: int, told: str, seconds: int, extra: int) -> str:
@@ -107,7 +110,7 @@ def _why(code: int, told: str, seconds: int, extra: int) -> str:
         return f"reading it takes more than {extra / 2**30:,.1f} GiB of memory"
     lines = [line for line in told.splitlines() if line.strip()]
     line = (lines[0] if code == _REFUSED else lines[-1]) if lines else f"the process ended with code {code}"
-    return repr(line[:_MOST_LETTERS])[1:-1]  # no line ends, nothing a terminal obeys
+    return files.printable(line, _MOST_LETTERS)
 
 
 def _refused(source: Path, why: str) -> CheckpointError:

@@ -15,6 +15,7 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 VOCABULARIES = tuple(name for name in TOKENIZER_FILES if name != TOKENIZER_CONFIG)
 
 _MOST_BYTES = 64 * 2**20  # the largest in use, of XLM-R, has 17 MB
+_MOST_NESTED = 800_000  # as where bigbird reads it as a tokenizer: each takes memory many times its two letters
 _CODE = "auto_map"  # names code that transformers would fetch and run
 
 
@@ -34,8 +35,9 @@ def _config(source: Path, max_length: int, tokenizer_class: str | None) -> dict[
     path = source / TOKENIZER_CONFIG
     values = files.read_json(path) if path.is_file() else {}
     values.pop(_CODE, None)
-    if tokenizer_class is not None:  # without one transformers would take BigBird's, which splits text otherwise
-        values.setdefault("tokenizer_class", tokenizer_class)
+    # Without one transformers would take BigBird's, which splits text otherwise.
+    if tokenizer_class is not None and values.get("tokenizer_class") is None:
+        values["tokenizer_class"] = tokenizer_class
     return values | {"model_max_length": max_length}
 
 
@@ -54,7 +56,10 @@ def separator(source: Path) -> int | None:
 
 def _added(path: Path, content: str) -> int | None:
     try:
-        values = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        if text.count(b"[") + text.count(b"{") > _MOST_NESTED:
+            raise ValueError(f"it has more than {_MOST_NESTED:,} lists and objects")
+        values = json.loads(text)
         tokens = values.get("added_tokens", []) if isinstance(values, dict) else []
         numbers = [token["id"] for token in tokens if token.get("content") == content]
     except (ValueError, RecursionError, KeyError, AttributeError, TypeError) as error:

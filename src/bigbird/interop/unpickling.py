@@ -18,7 +18,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, NoReturn
 
-REFUSED, OUT_OF_MEMORY = 3, 4
+REFUSED, OUT_OF_MEMORY, NOT_WRITTEN = 3, 4, 5
 
 _NAMED = re.compile(r"nsupported (?:global: )?GLOBAL ([\w.]{1,100})")  # in PyTorch's long advice
 _FORBIDDEN = (
@@ -59,7 +59,7 @@ def main(site: str, source: str, target: str, extra_bytes: str, cpu_seconds: str
     try:
         is_zip = zipfile.is_zipfile(source)
         loaded = torch.load(source, map_location="cpu", weights_only=True, mmap=is_zip or None)
-        safetensors.torch.save_file(_tensors(loaded, size), target, metadata={"format": "pt"})
+        _write(_tensors(loaded, size), target)
     except MemoryError:
         sys.exit(OUT_OF_MEMORY)
     except RuntimeError as error:
@@ -73,6 +73,16 @@ def main(site: str, source: str, target: str, extra_bytes: str, cpu_seconds: str
             if named
             else f"torch.save wrote no such file ({type(error).__name__})"
         )
+
+
+def _write(tensors: dict[str, Any], target: str) -> None:
+    import safetensors.torch  # noqa: PLC0415
+
+    try:
+        safetensors.torch.save_file(tensors, target, metadata={"format": "pt"})
+    except safetensors.SafetensorError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(NOT_WRITTEN)
 
 
 def _check_container(source: str) -> None:
@@ -134,7 +144,7 @@ def _tensors(loaded: object, size: int) -> dict[str, Any]:
     for name, tensor in loaded.items():
         if not isinstance(name, str) or type(tensor) not in (torch.Tensor, torch.nn.Parameter):
             _refuse(f"{name!r} is {type(tensor).__name__}, not a tensor by name")
-        if tensor.is_sparse or tensor.is_quantized or tensor.device.type != "cpu":
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
             _refuse(f"{name!r} is no plain tensor")
         num_bytes = tensor.numel() * tensor.element_size()
         total += num_bytes

@@ -21,12 +21,12 @@ from bigbird.errors import CheckpointError
 from bigbird.interop import huggingface_files as files
 from bigbird.interop.warm_start_encoders import begin_encoder
 from bigbird.interop.warm_start_goal import USUAL_LENGTH, Goal
-from bigbird.interop.warm_start_result import LOADERS, Given, WarmStart, check_new
+from bigbird.interop.warm_start_result import LOADERS, Given, WarmStart
 from bigbird.interop.warm_start_sources import SOURCES, why_not
 from bigbird.interop.warm_start_summarizer_sources import SUMMARIZERS
 from bigbird.interop.warm_start_summarizers import begin_summarizer
 
-__all__ = ["LOADERS", "USUAL_LENGTH", "Goal", "WarmStart", "check_new", "prepare", "warm_start"]
+__all__ = ["LOADERS", "USUAL_LENGTH", "Goal", "WarmStart", "prepare", "warm_start"]
 
 _MOST_NAMED = 600  # letters
 

@@ -80,7 +80,7 @@ def _stretched(
     stated = settings.get("max_position_embeddings", USUAL_LENGTH)
     if length < 1 or stated != len(table):
         raise CheckpointError(
-            f"{place}: {_POSITIONS} is {list(table.shape)}, but max_position_embeddings is {str(stated)[:50]}"
+            f"{place}: {_POSITIONS} is {list(table.shape)}, but max_position_embeddings is {repr(stated)[:50]}"
         )
     wanted = goal.length_from(length, place, is_sparse=source.is_sparse)
     what = f"its {length} rows repeated to {wanted}" if wanted > length else f"its {length} rows as they are"

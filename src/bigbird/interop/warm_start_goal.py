@@ -12,6 +12,7 @@ from bigbird.errors import ConfigError
 from bigbird.model.encoder import MAX_BLOCK_SIZE
 
 USUAL_LENGTH = 4096  # tokens, of all published BigBird models
+_MOST_TOKENS = 2**31 - 1  # in a document
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,8 @@ class Goal:
     random_blocks: int | None = None
 
     def __post_init__(self) -> None:
-        if self.max_length is not None and self.max_length < 1:
-            raise ConfigError(f"max_length must be at least 1, got {self.max_length}")
+        if self.max_length is not None and not 1 <= self.max_length <= _MOST_TOKENS:
+            raise ConfigError(f"max_length must be from 1 to {_MOST_TOKENS:,}, got {str(self.max_length)[:50]}")
         if self.block_size is not None and not 1 <= self.block_size <= MAX_BLOCK_SIZE:
             raise ConfigError(f"block_size must be from 1 to {MAX_BLOCK_SIZE}, got {self.block_size}")
         if self.random_blocks is not None and self.random_blocks < 0:

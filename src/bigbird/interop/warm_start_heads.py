@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bigbird.interop import huggingface_files as files
 from bigbird.interop.warm_start_sources import ROBERTA_GELU, UNTIED, Source
 
 WORDS = "bert.embeddings.word_embeddings.weight"
+_MOST_HEADS = 20  # named among what is left out; of models of people there are at most three
 _DECODER = "cls.predictions.decoder."
 TIED = {f"{_DECODER}weight": WORDS, f"{_DECODER}bias": "cls.predictions.bias"}
 
@@ -63,5 +65,7 @@ def _reasons(source: Source, refused: Mapping[str, str], lost: list[str]) -> dic
         known = {**source.left_out, **refused}
         begin = next((begin for begin in known if name.startswith(begin)), None)
         head = begin or f"{name.partition('.')[0]}."
-        reasons[f"{head[:100]}*"] = known[begin] if begin else "BigBird has no such head"
-    return reasons
+        reasons[f"{files.printable(head, 100)}*"] = known[begin] if begin else "BigBird has no such head"
+    named = dict(list(reasons.items())[:_MOST_HEADS])
+    more = len(reasons) - len(named)
+    return named | ({f"{more} more": "BigBird has no such heads"} if more else {})

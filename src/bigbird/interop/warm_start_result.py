@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from bigbird.errors import CheckpointError, ConfigError
 from bigbird.interop import huggingface, tokenizer_files
 from bigbird.interop.hub_download import GENERATION_FILE
 from bigbird.interop.huggingface_files import StoredTensor
+from bigbird.interop.new_folder import new_folder
 
 LOADERS: dict[str, Callable[[Path], nn.Module]] = {
     "BigBirdModel": huggingface.load_encoder,
@@ -76,24 +76,15 @@ class WarmStart:
 
     def save(self, folder: Path) -> tuple[str, ...]:
         """Write a new folder in the Hub's layout, once it has been read back; names of the tokenizer's files in it."""
-        target = folder.absolute()
-        check_new(target)
-        temporary = target.with_name(f".{target.name}.part")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        try:
+        with new_folder(folder.absolute()) as temporary:
             _write_json(temporary / CONFIG_FILE, self.settings)
             if self.generation is not None:
                 _write_json(temporary / GENERATION_FILE, self.generation)
             write_weights(temporary, self.weights)
             self._check(temporary)
-            carried = tokenizer_files.carry(
+            return tokenizer_files.carry(
                 self.place, temporary, max_length=self.max_length, tokenizer_class=self.tokenizer_class
             )
-            temporary.replace(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        return carried
 
     def _check(self, written: Path) -> nn.Module:
         """Read it as every folder of strangers is read; what is wrong then was wrong in the source."""
@@ -102,12 +93,6 @@ class WarmStart:
         except (CheckpointError, ConfigError) as error:
             told = str(error).replace(str(written), str(self.place))
             raise CheckpointError(f"{told} (Tensors are named as BigBird names them.)") from None
-
-
-def check_new(target: Path) -> None:
-    """Refuse a place where something is already."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError(f"{target} exists already; give a new folder")
 
 
 def new_settings(settings: Mapping[str, Any], dropped: Collection[str]) -> dict[str, Any]:

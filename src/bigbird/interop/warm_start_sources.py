@@ -123,6 +123,8 @@ _DENSE_DEFAULTS: dict[str, Any] = {
     "eos_token_id": None,
     "sep_token_id": None,
 }
+_OF_BIGBIRD = frozenset(("rescale_embeddings", "use_bias"))  # no dense model reads them, whatever they say
+
 _ROBERTA_DEFAULTS = _DENSE_DEFAULTS | {"vocab_size": 50265, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
 
 _BERT = Source(
@@ -137,7 +139,8 @@ _BERT = Source(
             "pooler_size_per_head",
             "pooler_type",
         )
-    ),
+    )
+    | _OF_BIGBIRD,
     renamed={f"{_BASE}pooler.dense.": f"{_BASE}pooler."},
     left_out={"classifier.": _TANH, "qa_outputs.": _READER},
     tokenizer="BertTokenizer",
@@ -147,6 +150,7 @@ _BERT = Source(
 def _roberta(tokenizer: str) -> Source:
     return Source(
         defaults=_ROBERTA_DEFAULTS,
+        without_effect=_OF_BIGBIRD,
         prefix="roberta.",
         renamed={
             f"{_BASE}pooler.dense.": f"{_BASE}pooler.",

@@ -42,6 +42,8 @@ class KmerTokenizer:
         """Read the tokenizer file of a model folder; None when it describes another kind of tokenizer."""
         path = folder / TOKENIZER_FILE
         try:
+            if path.exists() and not path.is_file():  # a pipe would be waited for
+                raise ValueError("it is no ordinary file")
             description = json.loads(path.read_text())
         except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{path} is not a readable tokenizer file: {error}") from error

@@ -68,6 +68,8 @@ class SentencePieceModel:
 def read_bytes(path: Path) -> bytes:
     """The bytes of a `.model` file, if it is there and not too large to be one."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise _refused(str(path), "it is no ordinary file")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise _refused(str(path), f"it has {path.stat().st_size} bytes, more than {MAX_FILE_BYTES}")
         return path.read_bytes()

@@ -232,6 +232,8 @@ def _settings(folder: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise ValueError("it is no ordinary file")
         if path.stat().st_size > _MOST_SETTINGS_BYTES:
             raise ValueError(f"it has {path.stat().st_size:,} bytes; at most {_MOST_SETTINGS_BYTES:,} are read")
         settings = json.loads(path.read_text())

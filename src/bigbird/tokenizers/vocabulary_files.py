@@ -96,6 +96,8 @@ def plain_pairs(path: Path) -> str:
 
 
 def _bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ValueError(f"{path.name} is no ordinary file")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"it has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
     return path.read_bytes()
@@ -255,8 +257,8 @@ def _check_same(settings: Mapping[str, Any], **found: bool | None) -> None:
     for name, value in found.items():
         if settings.get(name, value) != value:
             raise ValueError(
-                f"it says {name} {value}, tokenizer_config.json says {str(settings[name])[:50]}; one of them is wrong. "
-                f"Take that line out of tokenizer_config.json, or take {TOKENIZER_FILE} away"
+                f"it says {name} {value}, tokenizer_config.json says {repr(settings[name])[:50]}; one of them is "
+                f"wrong. Take that line out of tokenizer_config.json, or take {TOKENIZER_FILE} away"
             )
 
 
