@@ -4,6 +4,7 @@ import copy
 
 import torch
 import transformers
+from torch.utils._python_dispatch import TorchDispatchMode
 
 BLOCK = 16
 VOCABULARY = 90
@@ -88,3 +89,16 @@ def tokens(*lengths, padded_to=None):
         ids[row, :length] = torch.randint(3, VOCABULARY, (length,), generator=generator)
     mask = torch.arange(width) < torch.tensor(lengths)[:, None]
     return {"input_ids": ids, "attention_mask": mask.long()}
+
+
+class LargestTensor(TorchDispatchMode):
+    """While it is on, `numel` becomes that of the largest tensor that any operation gives out."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        for x in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(x, torch.Tensor):
+                self.numel = max(self.numel, x.numel())
+        return out

@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from bigbird.errors import ConfigError
 
@@ -15,7 +14,7 @@ transformers = pytest.importorskip("transformers")
 
 from bigbird.interop.huggingface import load_encoder  # noqa: E402
 from bigbird.interop.transformers import accelerate, restore  # noqa: E402
-from huggingface_models import SHORT, SPARSE, bert, bigbird, pegasus, tokens, twin  # noqa: E402
+from huggingface_models import SHORT, SPARSE, LargestTensor, bert, bigbird, pegasus, tokens, twin  # noqa: E402
 
 # PEFT, and older versions, know their gradient checkpointing by the old name alone.
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")
@@ -33,17 +32,6 @@ def encoded(model, given):
 
 def same(a, b, within=1e-12):
     torch.testing.assert_close(a, b, rtol=0, atol=within)
-
-
-class LargestTensor(TorchDispatchMode):
-    numel = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        out = function(*args, **(kwargs or {}))
-        for x in out if isinstance(out, tuple | list) else (out,):
-            if isinstance(x, torch.Tensor):
-                self.numel = max(self.numel, x.numel())
-        return out
 
 
 @MAKERS
@@ -352,8 +340,9 @@ def test_a_refusal_leaves_the_model_as_it_was():
         ("import transformers; transformers.__version__ = '4.57.1'", "of at least 5.7 and below 6, found 4.57.1"),
     ],
 )
-def test_a_missing_or_old_transformers_is_one_clear_error(given, message):
-    code = f"import sys\n{given}\nimport bigbird.interop.transformers"
+@pytest.mark.parametrize("module", ["transformers", "transformers_models", "transformers_pipelines"])
+def test_a_missing_or_old_transformers_is_one_clear_error(module, given, message):
+    code = f"import sys\n{given}\nimport bigbird.interop.{module}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "MissingDependency" in done.stderr and message in done.stderr.splitlines()[-1]
 

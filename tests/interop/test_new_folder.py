@@ -32,13 +32,13 @@ def test_a_failed_conversion_leaves_no_folder_above_its_target(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-@pytest.mark.parametrize("stopped_in", ["write_weights", "tokenizer_files.carry"])
+@pytest.mark.parametrize("stopped_in", ["huggingface_writing.write_weights", "warm_start_result.tokenizer_files.carry"])
 def test_ctrl_c_during_a_conversion_leaves_nothing(tmp_path, monkeypatch, stopped_in):
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
     folder = hub_folder(tmp_path / "model")
-    monkeypatch.setattr(f"bigbird.interop.warm_start_result.{stopped_in}", stopped)
+    monkeypatch.setattr(f"bigbird.interop.{stopped_in}", stopped)
     with pytest.raises(KeyboardInterrupt):
         prepare(folder, Goal()).save(tmp_path / "new" / "big")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

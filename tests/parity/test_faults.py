@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from bigbird.errors import ConfigError
 
 transformers = pytest.importorskip("transformers")
 
 from bigbird.interop.transformers import accelerate  # noqa: E402
-from huggingface_models import SHORT, SPARSE, bigbird, pegasus, tokens, twin  # noqa: E402
+from huggingface_models import SHORT, SPARSE, LargestTensor, bigbird, pegasus, tokens, twin  # noqa: E402
 
 MAKERS = pytest.mark.parametrize("make", [bigbird, pegasus])
 
@@ -59,17 +58,6 @@ def test_theirs_reseeds_numpy_at_every_training_step_ours_does_not(make):
     np.random.seed(7)  # noqa: NPY002
     expected = np.random.random()  # noqa: NPY002
     assert found[0] != expected and found[1] == expected
-
-
-class LargestTensor(TorchDispatchMode):
-    numel = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        out = function(*args, **(kwargs or {}))
-        for x in out if isinstance(out, tuple | list) else (out,):
-            if isinstance(x, torch.Tensor):
-                self.numel = max(self.numel, x.numel())
-        return out
 
 
 @MAKERS

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from bigbird.attention import DocumentLayout
 from bigbird.errors import WrongAnswer, require
-from bigbird.interop.export_module import encoder_of
-from bigbird.model.encoder import Encoder
+from bigbird.model.encoder import Encoder, encoder_of
 
 _TOLERANCE = 1e-4  # of the largest number among the answers, or of 1
 

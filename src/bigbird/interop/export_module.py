@@ -14,7 +14,7 @@ from bigbird.interop.export_attention import BlockAttention, Rows
 from bigbird.model.attention_layer import SelfAttention
 from bigbird.model.blocks import EncoderBlock
 from bigbird.model.embeddings import rotary_table, rotate
-from bigbird.model.encoder import Encoder
+from bigbird.model.encoder import Encoder, encoder_of
 from bigbird.model.heads import MaskedLanguageModel, SequenceClassifier, TokenClassifier
 from bigbird.model.linear import linear
 from bigbird.model.published_heads import ChoiceScorer, FirstTokenClassifier, PretrainingModel, SpanReader
@@ -112,13 +112,6 @@ class PaddedModel(nn.Module):
         attended = self.attention(q, k, v, rows, index).transpose(1, 2)
         projected: Tensor = layer.output(attended.reshape(num_rows * total, -1))
         return projected
-
-
-def encoder_of(model: nn.Module) -> Encoder:
-    """The encoder of a model with a head, or the model itself."""
-    encoder = model if isinstance(model, Encoder) else model.encoder
-    assert isinstance(encoder, Encoder)
-    return encoder
 
 
 def _with_residual(layer: EncoderBlock, norm: nn.LayerNorm, change: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from bigbird.errors import ConfigError
-from bigbird.interop.export_module import PaddedModel, encoder_of
+from bigbird.interop.export_module import PaddedModel
+from bigbird.model.encoder import encoder_of
 from bigbird.model.published_heads import SpanReader
 
 

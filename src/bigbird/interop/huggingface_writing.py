@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,9 @@ from bigbird.interop.huggingface_names import to_theirs
 from bigbird.interop.huggingface_reading import canonical
 from bigbird.interop.huggingface_settings import HubConfig
 from bigbird.interop.new_folder import check_new, new_folder
-from bigbird.model.encoder import Encoder, EncoderConfig
+from bigbird.model.encoder import Encoder, EncoderConfig, encoder_of
+
+MAX_SHARD_BYTES = 50 * 10**9  # of a file of weights; transformers' default
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class _Like:
 
 
 def save(
-    model: nn.Module, folder: str | Path, *, like: str | Path | None = None, max_shard_bytes: int = 50 * 10**9
+    model: nn.Module, folder: str | Path, *, like: str | Path | None = None, max_shard_bytes: int = MAX_SHARD_BYTES
 ) -> None:
     """Write config.json and model.safetensors, as transformers reads them, into a new folder.
 
@@ -66,7 +68,8 @@ def save(
     if not kind.is_part:
         values["architectures"] = [kind.architecture]
     weights = _spelled(_carried(given, kind, values, own, dtype) | own, given, kind)
-    _write(target, values, weights, max_shard_bytes)
+    with new_folder(target) as temporary:
+        write_files(temporary, values, weights, max_shard_bytes)
 
 
 def _like(folder: str | Path | None) -> _Like:
@@ -105,7 +108,7 @@ def _check_whole(model: nn.Module) -> None:
 
 
 def _config(model: nn.Module) -> EncoderConfig:
-    encoder: Encoder = model if isinstance(model, Encoder) else cast(Any, model).encoder
+    encoder = encoder_of(model)
     return encoder.config
 
 
@@ -164,20 +167,22 @@ def _spelled(weights: Mapping[str, Tensor], like: _Like, kind: Kind) -> dict[str
     return {name.removeprefix(base) if kind.module is Encoder else name: weights[name] for name in weights}
 
 
-def _write(target: Path, values: Mapping[str, Any], weights: Mapping[str, Tensor], max_shard_bytes: int) -> None:
-    with new_folder(target) as temporary:
-        _write_json(temporary / CONFIG_FILE, values)
-        shards = _shards(weights, max_shard_bytes)
-        if len(shards) == 1:
-            write_weights(temporary, weights)
-            return
-        files_of: dict[str, str] = {}
-        for number, shard in enumerate(shards, start=1):
-            file_name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-            write_weights(temporary, shard, file_name)
-            files_of |= dict.fromkeys(shard, file_name)
-        total = sum(tensor.nbytes for tensor in weights.values())
-        _write_json(temporary / files.INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": files_of})
+def write_files(
+    folder: Path, settings: Mapping[str, Any], weights: Mapping[str, Tensor], max_shard_bytes: int = MAX_SHARD_BYTES
+) -> None:
+    """Write config.json, and the weights as model.safetensors or as several files and their index."""
+    write_json(folder / CONFIG_FILE, settings)
+    shards = _shards(weights, max_shard_bytes)
+    if len(shards) == 1:
+        write_weights(folder, weights)
+        return
+    files_of: dict[str, str] = {}
+    for number, shard in enumerate(shards, start=1):
+        file_name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        write_weights(folder, shard, file_name)
+        files_of |= dict.fromkeys(shard, file_name)
+    total = sum(tensor.nbytes for tensor in weights.values())
+    write_json(folder / files.INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": files_of})
 
 
 def _shards(weights: Mapping[str, Tensor], max_bytes: int) -> list[dict[str, Tensor]]:
@@ -193,5 +198,6 @@ def _shards(weights: Mapping[str, Tensor], max_bytes: int) -> list[dict[str, Ten
     return shards
 
 
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """As transformers writes it, its names sorted."""
     path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")

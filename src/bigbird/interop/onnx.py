@@ -32,10 +32,11 @@ from bigbird.checkpoint import CONFIG_FILE, find_model, load_model
 from bigbird.errors import CheckpointError, ConfigError, require
 from bigbird.interop import huggingface_files as files
 from bigbird.interop.export_check import check_answers
-from bigbird.interop.export_module import PaddedModel, encoder_of
+from bigbird.interop.export_module import PaddedModel
 from bigbird.interop.export_program import export_program, plain_copy, quiet, takes_token_types
 from bigbird.interop.huggingface_config import HubGraph, family_of
 from bigbird.interop.huggingface_reading import load
+from bigbird.model.encoder import encoder_of
 
 __all__ = ["OPSET", "export_folder", "export_onnx", "export_program"]
 

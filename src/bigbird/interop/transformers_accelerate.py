@@ -10,7 +10,6 @@ from torch import nn
 from bigbird.attention import PatternSpec
 from bigbird.errors import ConfigError
 from bigbird.interop.huggingface_settings import HubConfig, HubGraph, to_pattern
-from bigbird.interop.transformers_documents import Padding
 from bigbird.interop.transformers_layers import (
     GeluTanh,
     SparseSelfAttention,
@@ -19,6 +18,7 @@ from bigbird.interop.transformers_layers import (
     refuse_attention_type,
 )
 from bigbird.interop.transformers_library import part
+from bigbird.model.encoder import Padding
 from bigbird.model.linear import Linear
 
 Model = TypeVar("Model", bound=nn.Module)

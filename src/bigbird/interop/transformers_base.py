@@ -12,14 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bigbird.errors import ConfigError, ShapeError, require
+from bigbird.errors import ConfigError, ShapeError
 from bigbird.interop.transformers_config import BigBirdSparseConfig
+from bigbird.interop.transformers_library import part
 from bigbird.interop.transformers_packing import PackedBatch, pack
 from bigbird.model.blocks import EncoderBlock
-from bigbird.model.encoder import Encoder
+from bigbird.model.encoder import Encoder, encoder_of
 from bigbird.model.heads import MaskedLanguageModel
 
-require("transformers", extra="hf", purpose="a model for transformers")
+part()  # of a version that we know
 
 from transformers import PreTrainedModel
 from transformers import initialization as init
@@ -75,7 +76,7 @@ class BigBirdSparsePreTrainedModel(PreTrainedModel):
     @property
     def base_model(self) -> Encoder:
         """The encoder, without a head."""
-        return cast(Encoder, self.bigbird if isinstance(self.bigbird, Encoder) else self.bigbird.encoder)
+        return encoder_of(self.bigbird)
 
     def compute(
         self,

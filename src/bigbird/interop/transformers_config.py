@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast, get_args
 
 from bigbird import config as configs
-from bigbird.errors import ConfigError, require
+from bigbird.errors import ConfigError
+from bigbird.interop.transformers_library import part
 from bigbird.model.encoder import EncoderConfig
 from bigbird.model.sizes import dimensions
 
-require("transformers", extra="hf", purpose="a model for transformers")
+part()  # of a version that we know
 
 from transformers import PreTrainedConfig
 

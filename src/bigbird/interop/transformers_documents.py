@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,8 +13,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from bigbird.attention import BlockPattern, DocumentLayout, PatternSpec
 from bigbird.attention.pattern import lasting, opaque
 from bigbird.errors import ShapeError
-
-Padding = Literal["document", "batch"]
+from bigbird.model.encoder import Padding
 
 
 class Batch(Protocol):

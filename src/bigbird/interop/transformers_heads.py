@@ -6,14 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bigbird.errors import ConfigError, ShapeError, require
+from bigbird.errors import ConfigError, ShapeError
 from bigbird.interop.transformers_base import BigBirdSparsePreTrainedModel
 from bigbird.interop.transformers_config import BigBirdSparseConfig
+from bigbird.interop.transformers_library import part
 from bigbird.model.encoder import Encoder
 from bigbird.model.heads import MaskedLanguageModel, SequenceClassifier, TokenClassifier
 from bigbird.model.published_heads import ChoiceScorer, FirstTokenClassifier, SpanReader
 
-require("transformers", extra="hf", purpose="a model for transformers")
+part()  # of a version that we know
 
 from transformers.modeling_outputs import (
     BaseModelOutput,

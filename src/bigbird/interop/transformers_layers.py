@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from bigbird.attention import PatternSpec, block_sparse_attention
 from bigbird.errors import ConfigError
-from bigbird.interop.transformers_documents import Padding, batch_of
+from bigbird.interop.transformers_documents import batch_of
 from bigbird.model.activation import gelu_tanh
+from bigbird.model.encoder import Padding
 
 
 class SparseSelfAttention(nn.Module):

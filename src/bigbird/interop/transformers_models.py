@@ -1,6 +1,6 @@
 """Our models as models of transformers: Auto classes, Trainer, PEFT and pipelines take them.
 
-    import bigbird.interop.transformers_models                     # registers the Auto classes
+    import bigbird.interop.transformers                            # registers the Auto classes
 
     wrapper = from_bigbird(model)                                  # the same parameters, nothing is copied
     wrapper.save_pretrained("mine")
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bigbird.errors import ConfigError, require
+from bigbird.errors import ConfigError
 from bigbird.interop.transformers_base import BigBirdSparsePreTrainedModel
 from bigbird.interop.transformers_config import BigBirdSparseConfig
 from bigbird.interop.transformers_heads import (
@@ -29,11 +29,12 @@ from bigbird.interop.transformers_heads import (
     BigBirdSparseForTokenClassification,
     BigBirdSparseModel,
 )
-from bigbird.model.encoder import Encoder
+from bigbird.interop.transformers_library import part
+from bigbird.model.encoder import Encoder, encoder_of
 from bigbird.model.heads import MaskedLanguageModel, SequenceClassifier, TokenClassifier
 from bigbird.model.published_heads import ChoiceScorer, FirstTokenClassifier, SpanReader
 
-require("transformers", extra="hf", purpose="a model for transformers")
+part()  # of a version that we know
 
 import transformers
 from transformers import AutoConfig
@@ -85,7 +86,7 @@ def from_bigbird(
 
 def _head_settings(model: Any, labels: Sequence[str] | None) -> dict[str, Any]:
     """What the config has to hold of a model of ours."""
-    encoder = model.config if isinstance(model, Encoder) else model.encoder.config
+    encoder = encoder_of(model).config
     settings: dict[str, Any] = {"encoder": encoder}
     if isinstance(model, SpanReader):
         settings["sep_token_id"] = model.separator_id

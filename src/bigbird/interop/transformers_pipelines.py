@@ -13,11 +13,11 @@ They take any question-answering and any sequence-to-sequence model of transform
 
 from __future__ import annotations
 
-from bigbird.errors import require
+from bigbird.interop.transformers_library import part
 from bigbird.interop.transformers_question_answering import QuestionAnsweringPipeline
 from bigbird.interop.transformers_summarization import SummarizationPipeline
 
-require("transformers", extra="hf", purpose="a pipeline of transformers")
+part()  # of a version that we know
 
 from transformers import AutoModelForQuestionAnswering, AutoModelForSeq2SeqLM
 from transformers.pipelines import PIPELINE_REGISTRY

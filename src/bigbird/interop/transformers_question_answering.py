@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bigbird.errors import ConfigError, DataError, require
+from bigbird.errors import ConfigError, DataError
 from bigbird.interop.transformers_answers import AnswerWindow, best_answers
+from bigbird.interop.transformers_library import part
 from bigbird.interop.transformers_windows import accepted, cut, longest_input
 
-require("transformers", extra="hf", purpose="a pipeline of transformers")
+part()  # of a version that we know
 
 from transformers.pipelines.base import ChunkPipeline
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from bigbird.errors import ConfigError, DataError, require
+from bigbird.errors import ConfigError, DataError
+from bigbird.interop.transformers_library import part
 from bigbird.interop.transformers_windows import TOKENIZING, accepted, longest_input
 
-require("transformers", extra="hf", purpose="a pipeline of transformers")
+part()  # of a version that we know
 
 from transformers.pipelines import Pipeline
 

@@ -9,7 +9,6 @@ model what they got from the old one.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,10 +50,7 @@ def warm_start(
     a BigBird the one it was trained with.
     """
     goal = Goal(max_length=max_length, block_size=block_size, random_blocks=random_blocks)
-    prepared = prepare(files.find_folder(source), goal)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        prepared.save(Path(folder) / "model")
-        return LOADERS[prepared.architecture](Path(folder) / "model")
+    return prepare(files.find_folder(source), goal).load()
 
 
 def prepare(place: Path, goal: Goal, *, weights: Path | None = None) -> WarmStart:

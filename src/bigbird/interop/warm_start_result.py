@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bigbird.checkpoint import CONFIG_FILE, write_weights
 from bigbird.errors import CheckpointError, ConfigError
 from bigbird.interop import huggingface, tokenizer_files
 from bigbird.interop.hub_download import GENERATION_FILE
 from bigbird.interop.huggingface_files import StoredTensor
+from bigbird.interop.huggingface_writing import write_files, write_json
 from bigbird.interop.new_folder import new_folder
 
 LOADERS: dict[str, Callable[[Path], nn.Module]] = {
@@ -77,21 +77,28 @@ class WarmStart:
     def save(self, folder: Path) -> tuple[str, ...]:
         """Write a new folder in the Hub's layout, once it has been read back; names of the tokenizer's files in it."""
         with new_folder(folder.absolute()) as temporary:
-            _write_json(temporary / CONFIG_FILE, self.settings)
-            if self.generation is not None:
-                _write_json(temporary / GENERATION_FILE, self.generation)
-            write_weights(temporary, self.weights)
-            self._check(temporary)
+            self._written(temporary)
             return tokenizer_files.carry(
                 self.place, temporary, max_length=self.max_length, tokenizer_class=self.tokenizer_class
             )
 
-    def _check(self, written: Path) -> nn.Module:
-        """Read it as every folder of strangers is read; what is wrong then was wrong in the source."""
+    def load(self) -> nn.Module:
+        """The new model in evaluation mode; nothing stays on the disk."""
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            return self._written(Path(folder))
+
+    def _written(self, folder: Path) -> nn.Module:
+        """Write settings and weights, and read them as every folder of strangers is read.
+
+        What is wrong then was wrong in the source.
+        """
+        write_files(folder, self.settings, self.weights)
+        if self.generation is not None:
+            write_json(folder / GENERATION_FILE, self.generation)
         try:
-            return LOADERS[self.architecture](written)
+            return LOADERS[self.architecture](folder)
         except (CheckpointError, ConfigError) as error:
-            told = str(error).replace(str(written), str(self.place))
+            told = str(error).replace(str(folder), str(self.place))
             raise CheckpointError(f"{told} (Tensors are named as BigBird names them.)") from None
 
 
@@ -104,7 +111,3 @@ def new_settings(settings: Mapping[str, Any], dropped: Collection[str]) -> dict[
 def with_dtype(settings: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
     """The settings with the number type of the weights, in the older spelling where they have that."""
     return {**settings, "torch_dtype" if "torch_dtype" in settings else "dtype": str(dtype).removeprefix("torch.")}
-
-
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")

@@ -211,6 +211,13 @@ class Encoder(nn.Module):
             )
 
 
+def encoder_of(model: nn.Module) -> Encoder:
+    """The encoder of a model with a head, or the model itself."""
+    encoder = model if isinstance(model, Encoder) else model.encoder
+    assert isinstance(encoder, Encoder)
+    return encoder
+
+
 def _embeddings(config: EncoderConfig) -> Embeddings:
     return Embeddings(
         tokens=_token_vectors(config),
