@@ -4,6 +4,7 @@ Theirs switches to full attention for good after one short document, so every co
 """
 
 import json
+import os
 
 import pytest
 import torch
@@ -156,10 +157,14 @@ def test_every_head_equals_theirs_with_the_checkpoint_graph(folder_of, loader):
 @pytest.mark.parametrize("graph", GRAPHS)
 @pytest.mark.parametrize("loader", MODELS)
 def test_gradients_equal_theirs(folder_of, loader, graph):
-    theirs, ours = both(folder_of(loader), loader, is_training=graph == GRAPHS[0])
+    compare_gradients(folder_of(loader), loader, graph, document(700))
+
+
+def compare_gradients(folder, loader, graph, token_ids):
+    theirs, ours = both(folder, loader, is_training=graph == GRAPHS[0])
     for model, answers in ((theirs, their_answers), (ours, our_answers)):
         loss = 0.0
-        for out in answers(model, loader, document(700)):
+        for out in answers(model, loader, token_ids):
             weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(0), dtype=out.dtype)
             loss = loss + (weights * out)[out > -0.9e6].sum()
         loss.backward()
@@ -179,6 +184,32 @@ def test_at_the_published_width_it_is_equal_too(folder_of, length, is_training, 
     folder = folder_of("load_masked_lm", **BASE)
     theirs, ours = both(folder, "load_masked_lm", torch.float32, is_training=is_training, graph=graph)
     compare(theirs, ours, "load_masked_lm", document(length, 200), within=1e-5)
+
+
+# Every head at the published width takes a quarter of an hour: BIGBIRD_FULL_PARITY=1 pytest tests/parity
+AT_FULL_WIDTH = pytest.mark.skipif("BIGBIRD_FULL_PARITY" not in os.environ, reason="BIGBIRD_FULL_PARITY is not set")
+GRAPHS_AND_LENGTHS = [
+    *((graph, length) for graph in GRAPHS for length in (512, 777, 1024, 1025, 2048, 3001, 3072, 4096)),
+    *(("checkpoint", length) for length in (1024, 3072, 4096)),
+]
+
+
+@AT_FULL_WIDTH
+@torch.no_grad()
+@EVERY_DTYPE
+@pytest.mark.parametrize(("graph", "length"), GRAPHS_AND_LENGTHS)
+@pytest.mark.parametrize("loader", MODELS)
+def test_every_model_equals_theirs_at_the_published_width(folder_of, loader, graph, length, dtype):
+    is_training = graph != "transformers-eval"
+    theirs, ours = both(folder_of(loader, **BASE), loader, dtype, is_training=is_training, graph=graph)
+    compare(theirs, ours, loader, document(length, 200), within=ERROR[dtype])
+
+
+@AT_FULL_WIDTH
+@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("loader", MODELS)
+def test_gradients_equal_theirs_at_the_published_width(folder_of, loader, graph):
+    compare_gradients(folder_of(loader, **BASE), loader, graph, document(1025, 200))
 
 
 @torch.no_grad()
