@@ -179,4 +179,4 @@ def test_no_global_generator_is_read_or_seeded_outside_a_fork():
         assert not global_numpy, path
         assert "random" not in {module for _, module in imports(path)}, path
         if "torch.manual_seed" in calls:
-            assert (path.name, "torch.random.fork_rng" in calls) == ("trainer.py", True)
+            assert (path.name, "torch.random.fork_rng" in calls) == ("step.py", True)

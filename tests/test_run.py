@@ -15,7 +15,7 @@ from bigbird.errors import CheckpointError, ConfigError, DataError
 from bigbird.model.encoder import EncoderConfig
 from bigbird.run import RunConfig, Scratch, train
 from bigbird.tasks import Classification, TokenClassification
-from bigbird.training.trainer import TrainingConfig
+from bigbird.training.settings import TrainingConfig
 from helpers import dna, motif_records
 
 ENCODER = EncoderConfig(

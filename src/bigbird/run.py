@@ -23,8 +23,10 @@ from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks import AnyTask, Classification, MaskedLM, TokenClassification
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer
 from bigbird.training.reporting import Reporter
+from bigbird.training.settings import TrainingConfig
 from bigbird.training.state import has_state
-from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER, Trainer, TrainingConfig, seeded
+from bigbird.training.step import seeded
+from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER, Trainer
 
 RUN_FILE = "run.json"
 MAY_CHANGE = ("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every")

@@ -14,7 +14,9 @@ from bigbird.tasks import Estimate
 from bigbird.training.evaluation import evaluate, is_better
 from bigbird.training.optimizer import learning_rate_factor
 from bigbird.training.reporting import Reporter
-from bigbird.training.trainer import Trainer, TrainingConfig, _StepResult
+from bigbird.training.settings import TrainingConfig
+from bigbird.training.step import Learner, StepResult
+from bigbird.training.trainer import Trainer
 from helpers import MOTIF_TASK, YES_NO, encoder_config, loaded_model, motif_records
 
 CONFIG = TrainingConfig(
@@ -171,14 +173,14 @@ def test_a_step_without_a_finite_gradient_changes_nothing_and_three_in_a_row_sto
 def test_a_run_that_failed_keeps_the_weights_of_its_last_good_step(tmp_path, monkeypatch, good_steps):
     kept = {}
 
-    def spoiled(self, batches):
-        if self.progress.step >= good_steps:
+    def spoiled(self, step, batches):
+        if step >= good_steps:
             kept.update({name: tensor.clone() for name, tensor in self.loaded.model.state_dict().items()})
-            return _StepResult(math.nan, math.nan, 1)
-        return learn(self, batches)
+            return StepResult(math.nan, math.nan, 1)
+        return learn(self, step, batches)
 
-    learn = Trainer._learn
-    monkeypatch.setattr(Trainer, "_learn", spoiled)
+    learn = Learner.step
+    monkeypatch.setattr(Learner, "step", spoiled)
     with pytest.raises(TrainingFailed, match=f"the weights are those of step {good_steps}, and"):
         run(tmp_path, dataclasses.replace(CONFIG, save_every=100))
     resumed = trainer(tmp_path, seed=1)
@@ -294,7 +296,7 @@ def test_schedules(schedule, expected):
 
 
 def test_norms_and_biases_are_not_decayed():
-    groups = trainer("unused").optimizer.param_groups
+    groups = trainer("unused").learner.optimizer.param_groups
     assert {parameter.ndim for parameter in groups[0]["params"]} == {2}
     assert {parameter.ndim for parameter in groups[1]["params"]} == {1}
     assert (groups[0]["weight_decay"], groups[1]["weight_decay"]) == (CONFIG.weight_decay, 0)

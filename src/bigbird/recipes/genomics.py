@@ -13,7 +13,7 @@ from bigbird.model.encoder import EncoderConfig
 from bigbird.model.sizes import dimensions
 from bigbird.run import RunConfig, Scratch
 from bigbird.tasks import Classification, MaskedLM, TokenClassification
-from bigbird.training.trainer import TrainingConfig
+from bigbird.training.settings import TrainingConfig
 
 
 def classification() -> RunConfig:

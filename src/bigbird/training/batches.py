@@ -1,0 +1,45 @@
+"""The batches of each step: a function of the step's number alone, prepared while the model computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from bigbird.checkpoint import LoadedModel
+from bigbird.data.sources import RecordSource, shuffled
+from bigbird.tasks import Batch
+from bigbird.training.settings import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Micro-batches of a run. Step s reads positions s * batch_size … of the source's shuffled epochs."""
+
+    loaded: LoadedModel
+    config: TrainingConfig
+    source: RecordSource
+
+    def of_step(self, step: int) -> list[Batch]:
+        """The micro-batches of one step."""
+        config = self.config
+        first = step * config.batch_size
+        starts = range(first, first + config.batch_size, config.micro_batch_size)
+        return [self._micro_batch(start) for start in starts]
+
+    def from_step(self, step: int) -> Iterator[list[Batch]]:
+        """The micro-batches of each remaining step."""
+        with ThreadPoolExecutor(max_workers=1) as worker:
+            upcoming = worker.submit(self.of_step, step)
+            for number in range(step, self.config.num_steps):
+                batches = upcoming.result()
+                if number + 1 < self.config.num_steps:
+                    upcoming = worker.submit(self.of_step, number + 1)
+                yield batches
+
+    def _micro_batch(self, start: int) -> Batch:
+        config, task, tokenizer = self.config, self.loaded.task, self.loaded.tokenizer
+        places = range(start, start + config.micro_batch_size)
+        records = [shuffled(self.source, place, seed=config.seed) for place in places]
+        examples = [example for record in records for example in task.encode(record, tokenizer, purpose="train")]
+        return task.collate(examples, block_size=self.loaded.encoder.pattern.block_size)
