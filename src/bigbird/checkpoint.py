@@ -47,8 +47,11 @@ class LoadedModel:
     notes: dict[str, Any]
 
 
-def save_model(folder: Path, loaded: LoadedModel) -> None:
-    """Write the model folder under a temporary name, then rename it; an older folder of that name is replaced."""
+def save_model(folder: Path, loaded: LoadedModel, *, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+    """Write the model folder under a temporary name, then rename it; an older folder of that name is replaced.
+
+    weights  to write instead of the model's own, which may be spread over processes
+    """
     temporary = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -61,7 +64,7 @@ def save_model(folder: Path, loaded: LoadedModel) -> None:
     }
     (temporary / CONFIG_FILE).write_text(json.dumps(description, indent=2) + "\n")
     loaded.tokenizer.save(temporary)
-    write_weights(temporary, loaded.model.state_dict())
+    write_weights(temporary, loaded.model.state_dict() if weights is None else weights)
     _replace_folder(temporary, folder)
 
 

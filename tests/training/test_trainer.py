@@ -277,7 +277,10 @@ def test_which_of_two_values_is_better_depends_on_the_metric(metric, value, best
         ({"betas": (0.9,)}, r"training.betas must be two numbers, each in \[0, 1\), got \[0.9\]"),
         ({"seed": -1}, r"training.seed must be from 0 to 2\*\*63 - 1, got -1"),
         ({"seed": 2**63}, r"training.seed must be from 0 to 2\*\*63 - 1, got 9223372036854775808"),
-        ({"schedule": "step"}, "training.schedule must be one of linear, cosine, constant, got 'step'"),
+        (
+            {"schedule": "step"},
+            "training.schedule must be one of linear, cosine, inverse-square-root, constant, got 'step'",
+        ),
         ({"precision": "bf16"}, "training.precision must be one of float32, bfloat16, got 'bf16'"),
     ],
 )

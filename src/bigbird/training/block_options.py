@@ -38,7 +38,7 @@ def apply_block_options(model: nn.Module, *, checkpoint_activations: bool, compi
 
 def compiled(forward: Callable[..., Tensor], layer: nn.Module) -> Callable[..., Tensor]:
     """`forward`, compiled when `layer` trains; evaluation, with its many lengths, is computed as ever."""
-    # fallback_random: dropout draws from PyTorch's generator as it does uncompiled, so that a run's losses stay its own.
+    # fallback_random: dropout draws from PyTorch's generator as it does uncompiled, so a run's losses stay its own.
     faster = torch.compile(forward, dynamic=True, options={"fallback_random": True})
 
     def chosen(*arguments: Any) -> Tensor:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
@@ -38,9 +38,7 @@ class Engine:
         """`model` is changed in place when its weights are spread."""
         check_engine(config, ranks)
         self._model, self.ranks = model, ranks
-        apply_block_options(
-            model, checkpoint_activations=config.checkpoint_activations, compile_layers=config.compile
-        )
+        apply_block_options(model, checkpoint_activations=config.checkpoint_activations, compile_layers=config.compile)
         self.called = _spread(model, config, ranks)
         self.optimizer = build_optimizer(
             model,
@@ -59,18 +57,16 @@ class Engine:
     def finish_gradients(self, *, num_targets: float, clip_norm: float) -> float:
         """Divide the summed gradients by the number of targets of all processes and clip them; the norm before that."""
         # DDP and FSDP give the mean over the processes where the sum is meant.
-        factor = self.ranks.count / max(num_targets, 1.0)
-        gradients = [parameter.grad for parameter in self._model.parameters() if parameter.grad is not None]
-        for gradient in gradients:
-            gradient *= factor
-        norm = nn.utils.get_total_norm(gradients)
-        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        nn.utils.clip_grads_with_norm_(self._model.parameters(), clip_norm, norm)
-        return float(norm)
+        divisor = max(num_targets, 1.0) / self.ranks.count
+        for parameter in self._model.parameters():
+            if parameter.grad is not None:
+                parameter.grad /= divisor
+        norm = nn.utils.clip_grad_norm_(self._model.parameters(), clip_norm)
+        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
-    def apply_gradients(self, norm: float) -> None:
-        """Let the optimizer step, in all processes or, when the gradient of any is not finite, in none."""
-        if self.ranks.all_of(math.isfinite(norm)):
+    def apply_gradients(self, *, is_usable: bool) -> None:
+        """Let the optimizer step: in all processes or, when the gradient of any is not usable, in none."""
+        if self.ranks.all_of(is_usable):
             self.optimizer.step()
 
     @contextmanager
@@ -133,7 +129,8 @@ def _spread(model: nn.Module, config: TrainingConfig, ranks: Ranks) -> nn.Module
     if config.sharding == "none":
         return DistributedDataParallel(model, broadcast_buffers=False)  # buffers are constants
     half = torch.bfloat16 if config.precision == "bfloat16" else None
-    policy = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32)
+    # Inputs stay as they are: tables of rotary positions need float32. Autocast, which is on too, chooses per product.
+    policy = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for layer in encoder_of(model).layers:
         fully_shard(layer, mp_policy=policy, reshard_after_forward=True)
     fully_shard(model, mp_policy=policy, reshard_after_forward=False)

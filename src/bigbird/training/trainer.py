@@ -15,6 +15,8 @@ from bigbird.errors import TrainingFailed
 from bigbird.tasks import Batch, Estimate
 from bigbird.tasks.base import device_of
 from bigbird.training.batches import Batches
+from bigbird.training.distributed import ALONE, Ranks
+from bigbird.training.engine_state import Tensors
 from bigbird.training.evaluation import check_watched, evaluate, is_better
 from bigbird.training.reporting import Reporter
 from bigbird.training.settings import TrainingConfig
@@ -40,11 +42,12 @@ class Trainer:
         source: RecordSource,
         validation: Sequence[Record],
         folder: Path,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.loaded, self.config = loaded, config
+        self.loaded, self.config, self.ranks = loaded, config, ranks
         self.validation, self.folder = validation, folder
-        self.batches = Batches(loaded, config, source)
-        self.learner = Learner(loaded, config)
+        self.batches = Batches(loaded, config, source, ranks)
+        self.learner = Learner(loaded, config, ranks)
         self.progress = Progress()
         self._first_scores: dict[str, Estimate] | None = None
 
@@ -54,7 +57,16 @@ class Trainer:
 
     def resume(self) -> None:
         """Go on from the newest saved state."""
-        self.progress = load_state(self.folder / STATE_FOLDER, self.loaded.model, self.learner.optimizer)
+        tensors: dict[str, Tensors] = {}  # filled in process 0; they reach the others one by one
+
+        def read() -> Progress:
+            progress, tensors["weights"], tensors["optimizer_tensors"] = load_state(self.folder / STATE_FOLDER)
+            return progress
+
+        self.progress = self.ranks.on_first(read)
+        self.learner.engine.put_back(
+            weights=tensors.get("weights", {}), optimizer_tensors=tensors.get("optimizer_tensors", {})
+        )
 
     def run(self, reporter: Reporter) -> LoadedModel:
         """Train to the end and return the best model."""
@@ -83,7 +95,9 @@ class Trainer:
         return 0 < self.config.patience <= self.progress.stale
 
     def _save(self) -> None:
-        save_state(self.folder / STATE_FOLDER, self.progress, self.loaded.model, self.learner.optimizer)
+        folder, engine = self.folder / STATE_FOLDER, self.learner.engine
+        weights, optimizer_tensors = engine.weights(), engine.optimizer_tensors()
+        self.ranks.on_first(lambda: save_state(folder, self.progress, weights, optimizer_tensors))
 
     def _step(self, batches: Sequence[Batch], reporter: Reporter) -> None:
         started = time.perf_counter()
@@ -116,7 +130,8 @@ class Trainer:
             )
 
     def _scores(self) -> dict[str, Estimate]:
-        scores = evaluate(self.loaded, self.validation)
+        with self.learner.engine.whole():
+            scores = evaluate(self.loaded, self.validation, self.ranks)
         if self.progress.step == 0:
             check_watched(self.config.watch, scores)
         return scores
@@ -135,4 +150,5 @@ class Trainer:
     def _keep(self, scores: dict[str, Estimate]) -> None:
         measured = {name: score.value for name, score in scores.items() if math.isfinite(score.value)}
         notes = {**self.loaded.notes, "step": self.progress.step, "validation": measured}
-        save_model(self.folder / MODEL_FOLDER, replace(self.loaded, notes=notes))
+        loaded, weights = replace(self.loaded, notes=notes), self.learner.engine.weights()
+        self.ranks.on_first(lambda: save_model(self.folder / MODEL_FOLDER, loaded, weights=weights))
