@@ -111,6 +111,8 @@ def train(
             folder=folder,
             ranks=ranks,
         )
+        if ranks.count > 1:
+            trainer.batches.check_alike()
         if is_resumed:
             trainer.resume()
         else:

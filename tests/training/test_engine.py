@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bigbird.data.sources import FixedRecords
-from bigbird.errors import CheckpointError, ConfigError, TrainingFailed
+from bigbird.errors import CheckpointError, ConfigError, DataError, TrainingFailed
 from bigbird.run import _check_shared
 from bigbird.tasks import MaskedLM
 from bigbird.training.batches import Batches
@@ -119,6 +119,14 @@ def test_a_process_that_loses_another_says_so(one_of_two):  # noqa: ARG001
         raise RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:7373")
     with pytest.raises(RuntimeError, match="^anything else$"), joined():
         raise RuntimeError("anything else")
+
+
+def test_processes_that_see_other_data_are_refused(monkeypatch):
+    batches = Batches(loaded_model(MaskedLM(max_length=128)), CONFIG, SOURCE)
+    batches.check_alike()
+    monkeypatch.setattr(Ranks, "from_first", lambda *_: "another's")
+    with pytest.raises(DataError, match="see different training data, their first records differ; give all machines"):
+        batches.check_alike()
 
 
 def test_a_run_folder_that_others_do_not_see_is_refused(tmp_path, monkeypatch):

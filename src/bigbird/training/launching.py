@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -26,7 +27,7 @@ def launch(num_processes: int, arguments: Sequence[str]) -> int:
     are passed on to all, which have _SECONDS_TO_SAVE, and give 143 and 130.
     """
     _silence_the_launcher()
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // num_processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // num_processes)))
     with tempfile.TemporaryDirectory(prefix="bigbird-") as folder:
         config = LaunchConfig(
             min_nodes=1,
