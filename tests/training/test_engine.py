@@ -110,7 +110,10 @@ def one_of_two(monkeypatch):
     """As if torchrun had started this process as one of two, and they were connected."""
     monkeypatch.setenv("WORLD_SIZE", "2")
     for name in ("init_process_group", "destroy_process_group"):
-        monkeypatch.setattr(torch.distributed, name, lambda *_: None)
+        monkeypatch.setattr(torch.distributed, name, lambda *_, **__: None)
+    monkeypatch.setattr(
+        "bigbird.training.distributed.rendezvous", lambda _: iter([(torch.distributed.HashStore(), 1, 2)])
+    )
     monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
 
 
