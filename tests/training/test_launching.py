@@ -54,7 +54,7 @@ def test_a_run_of_two_processes_speaks_once(folder):
 
 def test_torchrun_starts_a_run_again_when_a_process_is_killed_and_it_goes_on(folder):
     torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1")
-    settings = ("training.num_steps=300", "training.evaluate_every=300", "training.save_every=5")
+    settings = ("training.num_steps=150", "training.evaluate_every=150", "training.save_every=5")
     metrics = folder / "run/metrics.jsonl"
     with started(command(*settings, launcher=torchrun, processes=False), folder) as running:
         wait_for(lambda: metrics.exists() and len(metrics.read_text().splitlines()) > 10)
@@ -62,7 +62,7 @@ def test_torchrun_starts_a_run_again_when_a_process_is_killed_and_it_goes_on(fol
         said, _ = running.communicate(timeout=120)
     assert running.returncode == 0, said
     steps = [event["step"] for event in map(json.loads, metrics.read_text().splitlines()) if event["event"] == "step"]
-    assert steps == list(range(1, 301))
+    assert steps == list(range(1, 151))
     assert said.count("after step 0:") == said.count("the best model is in run/model") == 1, said
 
 
@@ -81,9 +81,17 @@ def wait_for(condition):
         time.sleep(0.05)
 
 
-def test_a_mistake_all_processes_find_is_one_line(folder):
-    code, said = ended(command("data.train=no.csv"), folder)
-    assert (code, said) == (2, "bigbird: cannot read no.csv: No such file or directory\n")
+@pytest.mark.parametrize(("rank", "waits"), [("0", []), ("1", [2.0])])
+def test_the_first_process_tells_a_mistake_before_others_do(monkeypatch, capsys, folder, rank, waits):
+    waited = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", command("data.train=no.csv", processes=False)[2:])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert (stop.value.code, waited) == (2, waits)
+    assert capsys.readouterr().err == "bigbird: cannot read no.csv: No such file or directory\n"
 
 
 def test_a_signal_ends_all_processes_with_its_exit_code(folder):
