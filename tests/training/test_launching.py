@@ -128,6 +128,8 @@ def test_ctrl_c_of_the_launcher_is_130(monkeypatch):
             137,
             "bigbird: process 1 of the run was ended by SIGKILL (the machine may have run out of",
         ),
+        ({0: 143, 1: -9}, {}, 137, "bigbird: process 1 of the run was ended by SIGKILL"),
+        ({0: 143, 1: 143}, {}, 143, ""),
         ({0: -15, 1: 1}, {}, 143, "bigbird: process 0 of the run was ended by SIGTERM\n"),
         (
             {3: 1},
