@@ -58,7 +58,7 @@ def _silence_the_launcher() -> None:
 
 def _told(failures: Mapping[int, ProcessFailure], folder: Path) -> int:
     """Say why the run ended, unless process 0 has said it, and return the exit code."""
-    # Who is stopped by SIGTERM (143 once it has saved), or loses another one (1), is the victim of the one that failed first.
+    # Who is stopped by SIGTERM (143 if it saves), or loses another one (1), is the victim of the one that failed first.
     rank = min(failures, key=lambda rank: (failures[rank].exitcode in (1, 143, -signal.SIGTERM), rank))
     code = failures[rank].exitcode
     if code < 0:
