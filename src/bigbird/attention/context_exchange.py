@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -11,10 +13,11 @@ from torch import Tensor
 
 from bigbird.attention.context_plan import Transfer
 
-Group = dist.ProcessGroup | None  # None: all processes
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup  # PyTorch without `distributed` has none
 
 
-def send(parts: Sequence[tuple[Tensor, Transfer]], group: Group) -> list[Tensor]:
+def send(parts: Sequence[tuple[Tensor, Transfer]], group: ProcessGroup | None) -> list[Tensor]:
     """Own tiles to the ranks that need them: [own tiles, ...] each -> those that arrive, source after source.
 
     Every rank of the group calls this at the same point; a number of tensors travels in one message per pair of ranks.
@@ -24,7 +27,7 @@ def send(parts: Sequence[tuple[Tensor, Transfer]], group: Group) -> list[Tensor]
     return _swap(leaving, counts, group)
 
 
-def send_home(parts: Sequence[tuple[Tensor, Transfer]], group: Group) -> list[Tensor]:
+def send_home(parts: Sequence[tuple[Tensor, Transfer]], group: ProcessGroup | None) -> list[Tensor]:
     """What became of tiles that arrived, [local tiles, ...] each -> at their owners, in the order of `sent`."""
     leaving = [tiles.index_select(0, transfer.places) for tiles, transfer in parts]
     counts = [(transfer.received_counts, transfer.sent_counts) for _, transfer in parts]
@@ -45,7 +48,7 @@ def returns(transfer: Transfer) -> list[slice]:
 
 
 def _swap(
-    parts: Sequence[Tensor], counts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], group: Group
+    parts: Sequence[Tensor], counts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], group: ProcessGroup | None
 ) -> list[Tensor]:
     """parts: [tiles, ...], destination after destination; counts: of tiles to and from each rank, for each part."""
     num_ranks, widths = len(counts[0][0]), [_width(part) for part in parts]
@@ -62,7 +65,7 @@ def _swap(
 
 def _width(part: Tensor) -> int:
     """Bytes of one tile."""
-    return part.element_size() * int(torch.Size(part.shape[1:]).numel())
+    return part.element_size() * math.prod(part.shape[1:])
 
 
 def _unpacked(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +12,13 @@ from torch.autograd.function import once_differentiable
 from bigbird.attention import context_exchange as exchange
 from bigbird.attention import context_partial as partial
 from bigbird.attention.api import Backend
-from bigbird.attention.context_exchange import Group
 from bigbird.attention.context_partial import Partial, Problem
 from bigbird.attention.context_plan import ContextPlan
 from bigbird.attention.gathered import merge
 from bigbird.errors import ShapeError
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 
 def context_parallel_attention(
@@ -25,7 +27,7 @@ def context_parallel_attention(
     v: Tensor,
     *,
     plan: ContextPlan,
-    group: Group = None,
+    group: ProcessGroup | None = None,
     key_mask: Tensor | None = None,
     scale: float | None = None,
     backend: Backend = "auto",
@@ -59,7 +61,7 @@ class _Job(NamedTuple):
     """key_mask: bool [batch, local keys] over the local key tiles."""
 
     plan: ContextPlan
-    group: Group
+    group: ProcessGroup | None
     key_mask: Tensor | None
     scale: float
     backend: str
@@ -70,7 +72,7 @@ class _Job(NamedTuple):
 
 
 class _ContextAttention(torch.autograd.Function):
-    """q, k, v, out: [batch, heads, length, head_dim] of this rank. Inside all is tiles: [tiles, batch, block, width]."""
+    """q, k, v, out: [batch, heads, length, head_dim] of this rank. Tiles: [tiles, batch, block_size, width]."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, job: _Job) -> Tensor:
@@ -171,10 +173,9 @@ def _check(q: Tensor, k: Tensor, v: Tensor, plan: ContextPlan, key_mask: Tensor 
     keys = (len(q), plan.num_heads, len(plan.key_places), q.shape[-1])
     if (q.shape, k.shape, v.shape) != (queries, keys, keys):
         raise ShapeError(
-            f"the plan's rank owns {len(plan.query_places)} queries and {len(plan.key_places)} keys of {plan.num_heads} "
-            f"heads: q must be [batch, {plan.num_heads}, {len(plan.query_places)}, head_dim] and k, v [batch, "
-            f"{plan.num_heads}, {len(plan.key_places)}, head_dim], got q {list(q.shape)}, k {list(k.shape)}, "
-            f"v {list(v.shape)}"
+            f"this rank owns {len(plan.query_places)} queries and {len(plan.key_places)} keys: q must be [batch, "
+            f"{plan.num_heads}, {len(plan.query_places)}, head_dim] and k, v [batch, {plan.num_heads}, "
+            f"{len(plan.key_places)}, head_dim], got q {list(q.shape)}, k {list(k.shape)}, v {list(v.shape)}"
         )
     if not q.is_floating_point() or not q.dtype == k.dtype == v.dtype:
         raise ShapeError(f"q, k and v must share one floating type, got {q.dtype}, {k.dtype} and {v.dtype}")

@@ -80,6 +80,10 @@ class DocumentLayout:
         """True where a place holds a token: bool [total_length]."""
         return _on_device(_is_real, self, device)
 
+    def key_mask(self, device: torch.device | str = "cpu") -> Tensor:
+        """`is_real` as attention takes it: bool [1, total_length]."""
+        return self.is_real(device)[None]
+
     def pattern(
         self, spec: PatternSpec, *, num_heads: int, layer: int, device: torch.device | str = "cpu"
     ) -> BlockPattern:
