@@ -73,6 +73,11 @@ class ContextShard:
         return slice(self.blocks.start * self.block_size, self.blocks.stop * self.block_size)
 
     @property
+    def num_tokens(self) -> int:
+        """Real tokens this rank owns."""
+        return len(range(self.layout.num_tokens)[self.tokens])
+
+    @property
     def total_length(self) -> int:
         """Places this rank owns."""
         return len(self.blocks) * self.block_size

@@ -58,6 +58,11 @@ class DocumentLayout:
         return tuple(starts)
 
     @property
+    def num_tokens(self) -> int:
+        """Real tokens in the row."""
+        return sum(self.lengths)
+
+    @property
     def total_length(self) -> int:
         """Places in the packed row."""
         return (sum(self.block_counts) + self.num_empty_blocks) * self.block_size

@@ -43,7 +43,8 @@ class SelfAttention(nn.Module):
         """x: [total, hidden] -> [total, hidden]. With a rank's part of a pattern, all ranks call it together."""
         total, hidden_size = x.shape
         # Each [1, heads, total, head_dim], a view; chunk() puts the gradients together in one copy.
-        q, k, v = (part.view(1, total, self.num_heads, -1).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=1))
+        heads = (1, total, self.num_heads, hidden_size // self.num_heads)
+        q, k, v = (part.view(heads).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=1))
         if visibility.rotary is not None:
             q, k = rotate(q, visibility.rotary), rotate(k, visibility.rotary)
         attended = _attend(q, k, v, pattern, visibility)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bigbird.attention import DocumentLayout, Layout
+from bigbird.attention import ContextShard, DocumentLayout, Layout
 from bigbird.attention.layout import MIN_ROWS
 from bigbird.errors import ConfigError
 from bigbird.model.activation import ACTIVATIONS
@@ -80,8 +80,13 @@ class TokenClassifier(nn.Module):
         return logits
 
 
-def first_tokens(encoded: Tensor, layout: DocumentLayout) -> Tensor:
+def first_tokens(encoded: Tensor, layout: Layout) -> Tensor:
     """[total, hidden] -> each document's first row, and zeros behind up to MIN_ROWS: [documents or more, hidden]."""
+    if isinstance(layout, ContextShard):
+        raise ConfigError(
+            "a head that reads a document's first token cannot work on a rank's part of a row: the token may lie on "
+            "another rank. Give every process whole rows."
+        )
     return with_enough_rows(encoded[torch.tensor(layout.starts, device=encoded.device)])
 
 
