@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup  # PyTorch without `distributed` has none
 
 
+def group_size(group: ProcessGroup | None) -> int:
+    """Processes of the group; 1 where none have been connected."""
+    is_connected = dist.is_available() and dist.is_initialized()
+    return dist.get_world_size(group) if is_connected else 1
+
+
 def send(parts: Sequence[tuple[Tensor, Transfer]], group: ProcessGroup | None) -> list[Tensor]:
     """Own tiles to the ranks that need them: [own tiles, ...] each -> those that arrive, source after source.
 

@@ -15,7 +15,7 @@ from bigbird.attention.api import Backend
 from bigbird.attention.context_partial import Partial, Problem
 from bigbird.attention.context_plan import ContextPlan
 from bigbird.attention.gathered import merge
-from bigbird.errors import ShapeError
+from bigbird.errors import ConfigError, ShapeError
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -46,6 +46,11 @@ def context_parallel_attention(
     what it fetches and what it helps with.
     """
     _check(q, k, v, plan, key_mask)
+    if exchange.group_size(group) != plan.num_ranks:
+        raise ConfigError(
+            f"the plan is for {plan.num_ranks} ranks, the group has {exchange.group_size(group)}. Connect the "
+            f"processes with torch.distributed.init_process_group, and make the plan for as many as share the row."
+        )
     job = _Job(
         plan=plan,
         group=group,
