@@ -4,7 +4,6 @@ import dataclasses
 import io
 import json
 import math
-from typing import cast
 
 import torch
 from rich.console import Console
@@ -36,6 +35,8 @@ RUNS = {
         "masked-lm",
         dataclasses.replace(CONFIG, num_steps=2, checkpoint_activations=True, optimizer="adafactor"),
     ),
+    "context": ("masked-lm", dataclasses.replace(CONFIG, context_parallel=2)),
+    "fsdp-context": ("masked-lm", dataclasses.replace(FSDP, context_parallel=2, checkpoint_activations=True)),
     "fsdp-checkpointed": ("masked-lm", dataclasses.replace(FSDP, num_steps=2, checkpoint_activations=True)),
 }
 
@@ -43,9 +44,11 @@ RUNS = {
 def run(folder, name, ranks, *, num_steps=None, resume=False):
     """The trainer of a run, afterwards."""
     task, config = RUNS[name]
+    if ranks.count == 1:
+        config = dataclasses.replace(config, context_parallel=1)
     whole = config if num_steps is None else dataclasses.replace(config, num_steps=num_steps, schedule="constant")
     trainer = Trainer(
-        loaded_model(TASKS[task], dropout=0.2),
+        loaded_model(TASKS[task], dropout=0.0 if "context" in name else 0.2),
         whole,
         source=FixedRecords(motif_records(20)),
         validation=motif_records(7, seed=1),
@@ -54,11 +57,13 @@ def run(folder, name, ranks, *, num_steps=None, resume=False):
     )
     if resume:
         trainer.resume()
-    console = Console(file=io.StringIO())
-    speaker = Reporter(folder, num_steps=whole.num_steps, first_step=trainer.progress.step, console=console)
-    with speaker if ranks.is_first else cast("Reporter", Silence()) as reporter:
+    with _reporter(folder, whole.num_steps, trainer.progress.step) if ranks.is_first else Silence() as reporter:
         trainer.run(reporter)
     return trainer
+
+
+def _reporter(folder, num_steps, first_step):
+    return Reporter(folder, num_steps=num_steps, first_step=first_step, console=Console(file=io.StringIO()))
 
 
 def everything(folder):

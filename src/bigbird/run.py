@@ -34,7 +34,12 @@ from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER, Trainer
 RUN_FILE = "run.json"
 MAY_CHANGE = (
     *("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every"),
-    *("training.sharding", "training.checkpoint_activations", "training.compile"),  # where and how, never what
+    *(
+        "training.sharding",
+        "training.context_parallel",
+        "training.checkpoint_activations",
+        "training.compile",
+    ),  # where and how, never what
 )
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
 BYTES_PER_PARAMETER = 16  # in training: the weight, its gradient and AdamW's two averages, all float32

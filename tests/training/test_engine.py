@@ -136,3 +136,23 @@ def test_a_run_folder_that_others_do_not_see_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(Ranks, "all_of", lambda *_: False)
     with pytest.raises(ConfigError, match=r"not every process of the run sees .*run.json; with several machines --out"):
         _check_shared(tmp_path, Ranks(rank=1, count=2))
+
+
+def test_a_team_that_divides_rows_works_on_the_same_ones():
+    loaded = loaded_model(MaskedLM(max_length=128))
+    config = dataclasses.replace(CONFIG, context_parallel=2)
+    made = [Batches(loaded, config, SOURCE, Ranks(rank=rank, count=4)).of_step(1) for rank in range(4)]
+    assert [len(batches) for batches in made] == [2, 2, 2, 2]
+    for one, other in zip(made[0], made[1], strict=True):
+        assert torch.equal(one.token_ids, other.token_ids)
+    assert not torch.equal(made[0][0].token_ids, made[2][0].token_ids)
+
+
+def test_rows_that_this_run_cannot_divide_are_refused():
+    with pytest.raises(ConfigError, match="must divide the number of processes, got 2 for 1. Start 2 processes"):
+        started(steps=0, context_parallel=2)
+    config = dataclasses.replace(CONFIG, context_parallel=2)
+    with pytest.raises(ConfigError, match=r"4 micro-batches of 2, which 3 teams of processes cannot share evenly"):
+        check_engine(config, Ranks(count=6))
+    with pytest.raises(ConfigError, match="training.context_parallel must be at least 1, got 0"):
+        dataclasses.replace(CONFIG, context_parallel=0)

@@ -32,7 +32,9 @@ class Batches:
         config = self.config
         first = step * config.batch_size
         starts = range(first, first + config.batch_size, config.micro_batch_size)
-        return [self._micro_batch(start) for start in starts[self.ranks.rank :: self.ranks.count]]
+        parts = config.context_parallel  # processes that divide rows among them need the same ones
+        share = starts[self.ranks.rank // parts :: self.ranks.count // parts]
+        return [self._micro_batch(start) for start in share]
 
     def check_alike(self) -> None:
         """Raise unless all processes make the same first micro-batch: from the same files, with the same tokenizer."""
