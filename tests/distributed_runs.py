@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from bigbird.data.sources import FixedRecords
 from bigbird.errors import CheckpointError, DataError
 from bigbird.tasks import MaskedLM
+from bigbird.training.batches import Batches
 from bigbird.training.distributed import joined
 from bigbird.training.reporting import Reporter
 from bigbird.training.settings import TrainingConfig
@@ -81,6 +82,7 @@ def everything(folder):
         found = _messages(ranks)
         found["skipped"] = [_skips(ranks, sharding) for sharding in ("none", "fsdp")]
         found["put back"] = _refused_weights(ranks)
+        found["places"] = _places_of_a_row(ranks)
         (folder / f"found-{ranks.rank}.json").write_text(json.dumps(found))
 
 
@@ -116,6 +118,16 @@ def _skips(ranks, sharding):
     learner.engine.apply_gradients(is_usable=True)
     changed = learner.engine.weights()
     return unchanged and (not ranks.is_first or any(not torch.equal(before[name], changed[name]) for name in before))
+
+
+def _places_of_a_row(ranks):
+    """How many places of a micro-batch's row this process computed, and how many there are."""
+    learner = Learner(loaded_model(TASKS["masked-lm"], dropout=0.0), RUNS["context"][1], ranks)
+    batches = Batches(learner.loaded, learner.config, FixedRecords(motif_records(20)), ranks).of_step(0)[:1]
+    computed = []
+    learner.engine.called.register_forward_pre_hook(lambda _, inputs: computed.append(len(inputs[0])))
+    learner.step(0, batches)
+    return [*computed, len(batches[0].token_ids)]
 
 
 def _some_input():

@@ -102,6 +102,7 @@ def test_what_processes_tell_one_another(folders):
         assert found["from first"] == {"step": 3}
         assert found["told"] == "found by process 0"
         assert found["skipped"] == [True, True]
+        assert found["places"][0] == found["places"][1] / 2  # half of the row each
         assert "the saved weights are not this model's: classifier.bias is missing" in found["put back"]
 
 
