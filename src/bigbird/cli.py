@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from typer.core import TyperGroup
 
-from bigbird.errors import BigBirdError, InputError
+from bigbird.errors import BigBirdError, InputError, RunStopped
 
 if TYPE_CHECKING:
     from bigbird.checkpoint import LoadedModel
@@ -56,6 +56,9 @@ def _as_promised() -> Iterator[None]:
     except _UsageError as error:
         _say_usage(error)
         raise SystemExit(2) from None
+    except RunStopped as stop:
+        _say(f"bigbird: {stop}")
+        raise SystemExit(stop.exit_code) from None
     except BigBirdError as error:
         _say(f"bigbird: {error}")
         raise SystemExit(2 if isinstance(error, InputError | ImportError) else 1) from None
@@ -131,7 +134,10 @@ def train(
         Path | None, typer.Option(help="Folder for the run: model, metrics.jsonl, saved states.", readable=False)
     ] = None,
     settings: Settings = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest saved state in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest sound state in --out.")] = False,
+    resume_from: Annotated[
+        int | None, typer.Option("--resume-from", help="Go on from the state of this step instead.", metavar="STEP")
+    ] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the run's settings and stop.")] = False,
 ) -> None:
     """Train a model, from nothing or from another model. `bigbird info` lists the recipes."""
@@ -150,7 +156,7 @@ def train(
         raise InputError("say where the run shall be written, with --out FOLDER (or look at it with --show)")
     check_new_folder(out)
     keep_freed_memory()
-    carry_out(run, out, resume=resume)
+    carry_out(run, out, resume=resume or resume_from is not None, resume_from=resume_from)
     _say(f"the best model is in {out / 'model'}; use it with: bigbird predict {out / 'model'} FILE")
 
 

@@ -23,13 +23,17 @@ from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks import AnyTask, Classification, MaskedLM, TokenClassification
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer
 from bigbird.training.reporting import Reporter
+from bigbird.training.run_lock import run_lock
 from bigbird.training.settings import TrainingConfig
-from bigbird.training.state import has_state
+from bigbird.training.state_store import has_state
 from bigbird.training.step import seeded
 from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER, Trainer
 
 RUN_FILE = "run.json"
-MAY_CHANGE = ("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every")
+MAY_CHANGE = tuple(
+    f"training.{name}"
+    for name in ("num_steps", "patience", "evaluate_every", "save_every", "keep_states", "max_skipped")
+)
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
 BYTES_PER_PARAMETER = 16  # in training: the weight, its gradient and AdamW's two averages, all float32
 
@@ -77,19 +81,37 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-def train(config: RunConfig, folder: Path, *, resume: bool = False, console: Console | None = None) -> LoadedModel:
-    """Carry out a run in `folder`; returns the best model, which also lies in `folder`/model."""
+def train(
+    config: RunConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    resume_from: int | None = None,
+    console: Console | None = None,
+) -> LoadedModel:
+    """Carry out a run in `folder`; returns the best model, which also lies in `folder`/model.
+
+    resume       go on from the newest sound state
+    resume_from  the step whose state to go on from instead; None is the newest
+    """
+    check_new_folder(folder)
+    with run_lock(folder):
+        return _carry_out(config, folder, resume=resume, resume_from=resume_from, console=console)
+
+
+def _carry_out(
+    config: RunConfig, folder: Path, *, resume: bool, resume_from: int | None, console: Console | None
+) -> LoadedModel:
     if resume:
         _check_same_run(config, folder)
     elif has_state(folder / STATE_FOLDER) or (folder / MODEL_FOLDER).exists():
         raise ConfigError(f"{folder} holds a run already; resume it with --resume, or choose another folder")
-    check_new_folder(folder)
     datasets = config.data.open()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     loaded = _starting_point(config, datasets, device)
     trainer = Trainer(loaded, config.training, source=datasets.train, validation=datasets.validation, folder=folder)
     if resume:
-        trainer.resume()
+        trainer.resume(resume_from)
     else:
         trainer.begin()
     with written_whole(folder / RUN_FILE) as path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from bigbird import randomness
 from bigbird.checkpoint import LoadedModel
 from bigbird.tasks import Batch
 from bigbird.tasks.base import device_of
+from bigbird.training.loss_watch import is_usable
 from bigbird.training.optimizer import build_optimizer, learning_rate_factor
 from bigbird.training.settings import TrainingConfig
 
@@ -39,7 +39,7 @@ class Learner:
         )
 
     def step(self, step: int, batches: Sequence[Batch]) -> StepResult:
-        """Step number `step`, counted from 0; weights stay as they are when the gradient is not finite."""
+        """Step number `step`, counted from 0; weights stay as they are when loss or gradient is not finite."""
         config, model = self.config, self.loaded.model
         self._set_learning_rate(step)
         model.train()
@@ -49,9 +49,10 @@ class Learner:
             if parameter.grad is not None:
                 parameter.grad /= max(num_targets, 1.0)
         norm = float(nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm))
-        if math.isfinite(norm):
+        loss = total / max(num_targets, 1.0)
+        if is_usable(loss, norm):
             self.optimizer.step()
-        return StepResult(total / max(num_targets, 1.0), norm, sum(sum(b.layout.lengths) for b in batches))
+        return StepResult(loss, norm, sum(sum(b.layout.lengths) for b in batches))
 
     def _accumulate(self, step: int, batches: Sequence[Batch]) -> tuple[float, float]:
         """Add up the gradients of the micro-batches; returns their summed loss and number of targets."""
