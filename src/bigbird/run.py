@@ -22,7 +22,7 @@ from bigbird.machine import check_memory
 from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks import AnyTask, Classification, MaskedLM, TokenClassification
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer
-from bigbird.training.reporting import Reporter
+from bigbird.training.reporting import METRICS_FILE, Reporter
 from bigbird.training.run_lock import run_lock
 from bigbird.training.settings import TrainingConfig
 from bigbird.training.state_store import has_state
@@ -104,6 +104,7 @@ def _carry_out(
 ) -> LoadedModel:
     if resume:
         _check_same_run(config, folder)
+        resume = has_state(folder / STATE_FOLDER) or _has_steps(folder / METRICS_FILE)
     elif has_state(folder / STATE_FOLDER) or (folder / MODEL_FOLDER).exists():
         raise ConfigError(f"{folder} holds a run already; resume it with --resume, or choose another folder")
     datasets = config.data.open()
@@ -120,6 +121,11 @@ def _carry_out(
         folder, num_steps=config.training.num_steps, first_step=trainer.progress.step, console=console
     ) as reporter:
         return trainer.run(reporter)
+
+
+def _has_steps(metrics: Path) -> bool:
+    """Whether a run has got beyond its first evaluation; one killed before its first state has nothing to lose."""
+    return metrics.exists() and b'"event": "step"' in metrics.read_bytes()
 
 
 def _check_same_run(config: RunConfig, folder: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -34,7 +34,7 @@ class Ranks:
 
     rank: int = 0
     count: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
     def is_first(self) -> bool:
@@ -49,11 +49,11 @@ class Ranks:
         dist.all_reduce(totals)
         return [float(total) for total in totals]
 
-    def any_of(self, flag: bool) -> bool:  # noqa: FBT001  the one thing it is about
+    def any_of(self, flag: bool) -> bool:
         """True when the flag is set in at least one process."""
         return self.summed(float(flag))[0] > 0
 
-    def all_of(self, flag: bool) -> bool:  # noqa: FBT001  the one thing it is about
+    def all_of(self, flag: bool) -> bool:
         """True when the flag is set in every process."""
         return not self.any_of(not flag)
 
@@ -77,14 +77,17 @@ class Ranks:
             except Exception as error:  # noqa: BLE001  raised again below, here and everywhere
                 outcome = [(None, error)]
         dist.broadcast_object_list(outcome, src=0)
-        value, error = outcome[0]
-        if error is not None:
-            raise error
+        value, failure = outcome[0]
+        if failure is not None:
+            raise failure
         return value  # type: ignore[return-value]  # a Value unless there was an error
 
     def from_first(self, value: Value) -> Value:
         """The value that process 0 has."""
         return self.on_first(lambda: value)
+
+
+ALONE = Ranks()
 
 
 def alone() -> Ranks:

@@ -34,7 +34,7 @@ def weights_of(module: nn.Module, ranks: Ranks) -> Tensors:
 
 
 def optimizer_tensors_of(module: nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks) -> Tensors:
-    """The same of the optimizer's state. Names are those of the weights and the optimizer's: "encoder.x.weight/step"."""
+    """The same of the optimizer's state. Names: the weight's and the optimizer's own, "encoder.x.weight/exp_avg"."""
     return _copied(_optimizer_state(module, optimizer), ranks)
 
 

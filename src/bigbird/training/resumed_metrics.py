@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bigbird.data.files import sync
+
 
 def position_of(path: Path) -> int:
     """How many bytes have been written to metrics.jsonl, all of which are on the disk when this returns."""
     if not path.exists():
         return 0
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        return os.fstat(file.fileno()).st_size
+    sync(path)
+    return path.stat().st_size
 
 
 def cut_to(path: Path, num_bytes: int) -> str | None:

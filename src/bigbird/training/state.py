@@ -7,16 +7,15 @@ Nothing else is needed. Batches, masks, dropout and the learning rate are functi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 from safetensors import SafetensorError
-from torch import Tensor
 
 from bigbird.errors import CheckpointError
+from bigbird.training.engine_state import Tensors
 from bigbird.training.state_manifest import NotedFile
 from bigbird.training.state_store import Write
 from bigbird.training.state_tensors import read_tensors, write_tensors
@@ -55,8 +54,8 @@ class State:
 
     progress: Progress
     metrics_bytes: int
-    weights: Mapping[str, Tensor]
-    optimizer: Mapping[str, Tensor]
+    weights: Tensors
+    optimizer: Tensors
 
     @property
     def num_bytes(self) -> int:

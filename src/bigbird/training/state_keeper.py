@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
-from torch import Tensor
-
 from bigbird.errors import CheckpointError
 from bigbird.training.distributed import Ranks
+from bigbird.training.engine_state import Tensors
 from bigbird.training.resumed_metrics import cut_to, position_of
 from bigbird.training.state import Progress, State, read_state
 from bigbird.training.state_store import StateStore
@@ -24,13 +22,13 @@ class Layout(Protocol):
     Whole tensors, on the CPU, by name: process 0 has them, the others hand over and get an empty dict.
     """
 
-    def weights(self) -> dict[str, Tensor]:
+    def weights(self) -> Tensors:
         """Copies of the weights."""
 
-    def optimizer_tensors(self) -> dict[str, Tensor]:
+    def optimizer_tensors(self) -> Tensors:
         """Copies of the optimizer's state."""
 
-    def put_back(self, *, weights: dict[str, Tensor], optimizer_tensors: dict[str, Tensor]) -> None:
+    def put_back(self, *, weights: Tensors, optimizer_tensors: Tensors) -> None:
         """The reverse."""
 
 
@@ -64,8 +62,7 @@ class StateKeeper:
 
     def __enter__(self) -> Self:
         """Clear away what stands in the way of the steps to come: later states, and what metrics.jsonl says of them."""
-        if self._resumed is not None:
-            self._ranks.on_first(self._go_back)
+        self._ranks.on_first(self._go_back)
         return self
 
     def __exit__(
@@ -79,8 +76,8 @@ class StateKeeper:
 
     def resume(self, step: int | None = None) -> Resumed:
         """Put the newest sound state, or that of `step`, into the model and the optimizer. Changes no file."""
-        weights: dict[str, Tensor] = {}  # filled in process 0
-        optimizer: dict[str, Tensor] = {}
+        weights: Tensors = {}  # filled in process 0
+        optimizer: Tensors = {}
 
         def read() -> Resumed:
             number, told = self._store.newest_sound(step)
@@ -101,15 +98,12 @@ class StateKeeper:
         if progress == self._saved:
             return
         self.wait()  # before copying: two copies may be more than there is room for
-        state = State(
-            progress=replace(progress),
-            metrics_bytes=position_of(self._metrics),
-            weights=self._layout.weights(),
-            optimizer=self._layout.optimizer_tensors(),
-        )
+        weights, optimizer = self._layout.weights(), self._layout.optimizer_tensors()
+        self._saved = replace(progress)
         if self._ranks.is_first:
-            self._pending = self._worker.submit(self._written(state))
-        self._saved = state.progress
+            position = position_of(self._metrics)
+            state = State(progress=self._saved, metrics_bytes=position, weights=weights, optimizer=optimizer)
+            self._pending = self._worker.submit(self._write, state)
 
     @property
     def has_failed(self) -> bool:
@@ -125,12 +119,13 @@ class StateKeeper:
         if pending is not None:
             pending.result()
 
-    def _written(self, state: State) -> Callable[[], None]:
-        step, files, num_bytes = state.progress.step, state.files(), state.num_bytes
-        return lambda: self._store.write(step, files, num_bytes=num_bytes)
+    def _write(self, state: State) -> None:
+        self._store.write(state.progress.step, state.files(), num_bytes=state.num_bytes)
 
     def _go_back(self) -> None:
-        assert self._resumed is not None
+        if self._resumed is None:  # killed before its first state was saved, a run begins anew
+            cut_to(self._metrics, 0)
+            return
         self._store.forget_after(self._resumed.progress.step)
         missing = cut_to(self._metrics, self._resumed.metrics_bytes)
         if missing:

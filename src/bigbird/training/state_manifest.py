@@ -61,15 +61,6 @@ def noted_file(path: Path) -> Iterator[NotedFile]:
         os.fsync(file.fileno())
 
 
-def sync_folder(folder: Path) -> None:
-    """Let the names in a folder reach the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_manifest(folder: Path, notes: Mapping[str, FileNote]) -> None:
     """List the files of `folder`, whose writing gave these notes."""
     with noted_file(folder / MANIFEST_FILE) as file:

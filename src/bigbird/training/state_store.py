@@ -17,8 +17,9 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from bigbird.data.files import sync
 from bigbird.errors import CheckpointError, TrainingFailed
-from bigbird.training.state_manifest import FileNote, NotedFile, faults, noted_file, sync_folder, write_manifest
+from bigbird.training.state_manifest import FileNote, NotedFile, faults, noted_file, write_manifest
 
 Write = Callable[[NotedFile], None]
 
@@ -108,7 +109,7 @@ class StateStore:
         if final.exists():  # the same step once more, now with its evaluation
             self._put_aside(int(final.name.removeprefix(_NAME)))
         part.rename(final)
-        sync_folder(self.folder)
+        sync(self.folder)
 
     def _put_aside(self, step: int) -> None:
         """Hidden first, removed later: a half-removed state would look like a damaged one."""
@@ -144,7 +145,7 @@ def _fill(folder: Path, files: Mapping[str, Write]) -> None:
             write(file)
         notes[name] = file.note
     write_manifest(folder, notes)
-    sync_folder(folder)
+    sync(folder)
 
 
 def _is_of_format_1(folder: Path) -> bool:

@@ -10,18 +10,14 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
-
-from bigbird.checkpoint import LoadedModel, load_model, save_model
+from bigbird.checkpoint import LoadedModel, finish_saving, load_model, save_model
 from bigbird.data.records import Record
 from bigbird.data.sources import RecordSource
 from bigbird.errors import RunStopped, TrainingFailed
 from bigbird.tasks import Batch, Estimate
 from bigbird.tasks.base import device_of
 from bigbird.training.batches import Batches
-from bigbird.training.distributed import alone
-from bigbird.training.engine_state import optimizer_tensors_of, put_back, weights_of
+from bigbird.training.distributed import ALONE, Ranks
 from bigbird.training.evaluation import check_watched, evaluate, is_better
 from bigbird.training.loss_watch import is_usable, what_was_read
 from bigbird.training.reporting import METRICS_FILE, Reporter
@@ -33,20 +29,6 @@ from bigbird.training.step import Learner, StepResult
 from bigbird.training.stopping import Interrupted, StopRequests
 
 MODEL_FOLDER, STATE_FOLDER = "model", "state"
-
-
-class _Plain:  # until the engine is here
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self.model, self.optimizer = model, optimizer
-
-    def weights(self) -> dict[str, Tensor]:
-        return weights_of(self.model, alone())
-
-    def optimizer_tensors(self) -> dict[str, Tensor]:
-        return optimizer_tensors_of(self.model, self.optimizer, alone())
-
-    def put_back(self, *, weights: dict[str, Tensor], optimizer_tensors: dict[str, Tensor]) -> None:
-        put_back(self.model, self.optimizer, alone(), weights=weights, optimizer_tensors=optimizer_tensors)
 
 
 class Trainer:
@@ -64,16 +46,15 @@ class Trainer:
         source: RecordSource,
         validation: Sequence[Record],
         folder: Path,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.loaded, self.config, self.ranks = loaded, config, alone()
+        self.loaded, self.config, self.ranks = loaded, config, ranks
         self.validation, self.folder = validation, folder
-        self.batches = Batches(loaded, config, source)
-        self.learner = Learner(loaded, config)
+        self.batches = Batches(loaded, config, source, ranks)
+        self.learner = Learner(loaded, config, ranks)
         self.progress = Progress()
         store = StateStore(folder / STATE_FOLDER, keep=config.keep_states)
-        self.keeper = StateKeeper(
-            store, _Plain(loaded.model, self.learner.optimizer), self.ranks, metrics=folder / METRICS_FILE
-        )
+        self.keeper = StateKeeper(store, self.learner.engine, ranks, metrics=folder / METRICS_FILE)
         self._first_scores: dict[str, Estimate] | None = None
         self._resumed: Resumed | None = None
 
@@ -88,6 +69,7 @@ class Trainer:
 
     def run(self, reporter: Reporter) -> LoadedModel:
         """Train to the end and return the best model. Raises `RunStopped` when a signal asks for it."""
+        self.ranks.on_first(lambda: finish_saving(self.folder / MODEL_FOLDER))
         with StopRequests() as stop, self.keeper:
             self._begin(reporter, stop)
             for batches in () if self._is_over() else self.batches.from_step(self.progress.step):
@@ -193,7 +175,8 @@ class Trainer:
         self.progress.evaluation_due = False
 
     def _scores(self) -> dict[str, Estimate]:
-        scores = evaluate(self.loaded, self.validation)
+        with self.learner.engine.whole():
+            scores = evaluate(self.loaded, self.validation, self.ranks)
         if self.progress.step == 0:
             check_watched(self.config.watch, scores)
         return scores
@@ -212,4 +195,5 @@ class Trainer:
     def _keep(self, scores: dict[str, Estimate]) -> None:
         measured = {name: score.value for name, score in scores.items() if math.isfinite(score.value)}
         notes = {**self.loaded.notes, "step": self.progress.step, "validation": measured}
-        save_model(self.folder / MODEL_FOLDER, replace(self.loaded, notes=notes))
+        loaded, weights = replace(self.loaded, notes=notes), self.learner.engine.weights()
+        self.ranks.on_first(lambda: save_model(self.folder / MODEL_FOLDER, loaded, weights=weights))
