@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
-from bigbird.errors import CheckpointError
 from bigbird.training.distributed import Ranks
 from bigbird.training.engine_state import Tensors
 from bigbird.training.resumed_metrics import cut_to, position_of
@@ -82,8 +81,6 @@ class StateKeeper:
         def read() -> Resumed:
             number, told = self._store.newest_sound(step)
             state = read_state(self._store.of_step(number))
-            if state.progress.step != number:
-                raise CheckpointError(f"{self._store.of_step(number)} holds the state of step {state.progress.step}")
             weights.update(state.weights)
             optimizer.update(state.optimizer)
             return Resumed(state.progress, state.metrics_bytes, told)
@@ -123,6 +120,7 @@ class StateKeeper:
         self._store.write(state.progress.step, state.files(), num_bytes=state.num_bytes)
 
     def _go_back(self) -> None:
+        self._store.clear_parts()
         if self._resumed is None:  # killed before its first state was saved, a run begins anew
             cut_to(self._metrics, 0)
             return

@@ -61,10 +61,23 @@ def noted_file(path: Path) -> Iterator[NotedFile]:
         os.fsync(file.fileno())
 
 
-def write_manifest(folder: Path, notes: Mapping[str, FileNote]) -> None:
-    """List the files of `folder`, whose writing gave these notes."""
+class Manifest(NamedTuple):
+    """The name of a state's folder and the notes of its files."""
+
+    name: str
+    files: Mapping[str, FileNote]
+
+    def text(self) -> bytes:
+        """One text for one manifest: whoever writes it again gets the same bytes."""
+        files = {name: {"bytes": note.num_bytes, "sha256": note.sha256} for name, note in sorted(self.files.items())}
+        content = {"format": FORMAT, "name": self.name, "files": files}
+        return (json.dumps({**content, "sha256": _checksum(content)}, indent=2) + "\n").encode()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """List the files of `folder`, which is going to have the manifest's name."""
     with noted_file(folder / MANIFEST_FILE) as file:
-        file.write(_manifest_text(notes))
+        file.write(manifest.text())
 
 
 def faults(folder: Path) -> list[str]:
@@ -73,39 +86,36 @@ def faults(folder: Path) -> list[str]:
         text = (folder / MANIFEST_FILE).read_bytes()
     except OSError as error:
         return [f"{MANIFEST_FILE} {_unreadable(error)}"]
-    notes = _parsed(text, folder)
-    if notes is None:
+    manifest = _parsed(text, folder)
+    if manifest is None:
         return [f"{MANIFEST_FILE} is changed: it does not match the SHA-256 at its end"]
-    found = [fault for name, note in notes.items() if (fault := _fault(folder / name, note))]
-    extra = {path.name for path in folder.iterdir()} - {MANIFEST_FILE, *notes}
+    found = [] if manifest.name == folder.name else [f"{MANIFEST_FILE} is that of {manifest.name}"]
+    found += [fault for name, note in manifest.files.items() if (fault := _fault(folder / name, note))]
+    extra = {path.name for path in folder.iterdir()} - {MANIFEST_FILE, *manifest.files}
     return [*found, *(f"{name} is extra: the state was written without it" for name in sorted(extra))]
 
 
-def _manifest_text(notes: Mapping[str, FileNote]) -> bytes:
-    """One text for one list of files: whoever writes it again gets the same bytes."""
-    files = {name: {"bytes": note.num_bytes, "sha256": note.sha256} for name, note in sorted(notes.items())}
-    content = {"format": FORMAT, "files": files}
-    checksum = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-    return (json.dumps({**content, "sha256": checksum}, indent=2) + "\n").encode()
+def _checksum(content: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _parsed(text: bytes, folder: Path) -> dict[str, FileNote] | None:
-    """The notes of a manifest; None unless every byte of it is as it was written."""
+def _parsed(text: bytes, folder: Path) -> Manifest | None:
+    """None unless every byte is as it was written."""
     try:
         content = json.loads(text)
-        checksum = content.pop("sha256")
-        if hashlib.sha256(json.dumps(content).encode()).hexdigest() != checksum:
+        if content.pop("sha256") != _checksum(content):
             return None
         if content["format"] != FORMAT:
             raise CheckpointError(
                 f"{folder} has format {content['format']!r}, this bigbird reads {FORMAT}. Install a newer bigbird."
             )
-        notes = {name: FileNote(entry["bytes"], entry["sha256"]) for name, entry in content["files"].items()}
+        files = {name: FileNote(entry["bytes"], entry["sha256"]) for name, entry in content["files"].items()}
+        manifest = Manifest(content["name"], files)
     except CheckpointError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return notes if _manifest_text(notes) == text else None
+    return manifest if manifest.text() == text else None
 
 
 def _fault(path: Path, note: FileNote) -> str | None:

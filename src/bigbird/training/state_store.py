@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bigbird.data.files import sync
 from bigbird.errors import CheckpointError, TrainingFailed
-from bigbird.training.state_manifest import FileNote, NotedFile, faults, noted_file, write_manifest
+from bigbird.training.state_manifest import FileNote, Manifest, NotedFile, faults, noted_file, write_manifest
 
 Write = Callable[[NotedFile], None]
 
@@ -51,7 +51,9 @@ class StateStore:
         try:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
-            _fill(part, files)
+            notes = _written(part, files)
+            write_manifest(part, Manifest(self.of_step(step).name, notes))
+            sync(part)
             self._commit(part, self.of_step(step))
         except OSError as error:
             shutil.rmtree(part, ignore_errors=True)
@@ -77,6 +79,11 @@ class StateStore:
                 return number, told
             told.append(f"{self.of_step(number)} is damaged: {'; '.join(found)}")
         raise CheckpointError(f"{'. '.join(told)}. {self._instead(step)}")
+
+    def clear_parts(self) -> None:
+        """Remove states that a killed run left half-written; nobody else may be writing."""
+        for path in self.folder.glob(f".{_NAME}*{_PART}"):
+            shutil.rmtree(path)
 
     def forget_after(self, step: int) -> list[int]:
         """Put states of later steps aside, and say which; they go once the next state has been saved."""
@@ -138,14 +145,13 @@ def has_state(folder: Path) -> bool:
     return any(folder.glob(f"{_NAME}*"))
 
 
-def _fill(folder: Path, files: Mapping[str, Write]) -> None:
+def _written(folder: Path, files: Mapping[str, Write]) -> dict[str, FileNote]:
     notes: dict[str, FileNote] = {}
     for name, write in files.items():
         with noted_file(folder / name) as file:
             write(file)
         notes[name] = file.note
-    write_manifest(folder, notes)
-    sync(folder)
+    return notes
 
 
 def _is_of_format_1(folder: Path) -> bool:
