@@ -48,12 +48,15 @@ class Tensors:
         ]
 
     def weights(self) -> dict[str, torch.Tensor]:
+        """See `Layout`."""
         return dict(self.kept[0])
 
     def optimizer_tensors(self) -> dict[str, torch.Tensor]:
+        """See `Layout`."""
         return dict(self.kept[1])
 
     def put_back(self, *, weights: dict[str, torch.Tensor], optimizer_tensors: dict[str, torch.Tensor]) -> None:
+        """See `Layout`."""
         self.kept = [weights, optimizer_tensors]
 
     def equal(self, other: Tensors) -> bool:
@@ -75,6 +78,11 @@ def made_run(run: Path) -> Path:
         with keeper(run, Tensors(step)) as states:
             states.save(Progress(step=step, best=1 / step))
     return StateStore(run / "state", keep=2).of_step(NEWER)
+
+
+def older_than(newer: Path) -> Path:
+    """The folder of the state before."""
+    return StateStore(newer.parent, keep=2).of_step(OLDER)
 
 
 def ways(older: Path, *, flips: int, dice: random.Random) -> Iterator[tuple[str, Damage]]:
@@ -130,7 +138,7 @@ def _replace(path: Path, content: bytes) -> bool:
 def cases(newer: Path, *, flips: int, seed: int) -> Iterator[tuple[str, str, Callable[[Path], bool]]]:
     """File, way and what does the damage to the folder of a state."""
     dice = random.Random(seed)  # noqa: S311  places, not secrets
-    older = newer.with_name(newer.name.replace(str(NEWER), f"{OLDER:0{len(str(NEWER))}d}"))
+    older = older_than(newer)
     for name in sorted(path.name for path in newer.iterdir()):
         for way, damage in ways(older, flips=flips, dice=dice):
             yield name, way, lambda folder, name=name, damage=damage: damage(folder / name)
@@ -171,7 +179,7 @@ def measure(place: Path, *, flips: int, seed: int) -> dict[str, object]:
         counts[f"{name}: {way}"] += 1
         if wrong := trouble(run, name):
             troubles.append(f"{name}: {way}: {wrong}")
-        _exchange(folder.with_name(folder.name.replace(str(NEWER), "050")), folder)  # and now the older one too
+        _cut(older_than(folder) / "weights.safetensors", 0)  # and now both are damaged
         try:
             keeper(run, Tensors(0)).resume()
             troubles.append(f"{name}: {way}: used although no state was sound")

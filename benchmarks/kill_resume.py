@@ -162,7 +162,7 @@ def outcome(folder: Path) -> dict[str, object]:
 
 
 def measure(place: Path, *, kills: int, inside: int, stops: int, num_steps: int, seed: int) -> tuple[Tally, float]:
-    """Disturb runs until there are as many kills and stops as wanted; the tally, and the seconds of a run left alone."""
+    """Disturb runs until all that is wanted was done; the tally, and the seconds of a run left alone."""
     write_records(place)
     config, dice, tally = run_config(place, num_steps), random.Random(seed), Tally()  # noqa: S311  moments, not secrets
     started_at = time.monotonic()
