@@ -9,54 +9,20 @@ import torch
 from rich.console import Console
 
 from bigbird.checkpoint import load_model
-from bigbird.data.sources import FixedRecords
 from bigbird.errors import CheckpointError, ConfigError, TrainingFailed
 from bigbird.tasks import Estimate
 from bigbird.training.evaluation import evaluate, is_better
 from bigbird.training.optimizer import learning_rate_factor
 from bigbird.training.reporting import Reporter
-from bigbird.training.settings import TrainingConfig
 from bigbird.training.step import Learner, StepResult
 from bigbird.training.trainer import Trainer
-from helpers import MOTIF_TASK, YES_NO, encoder_config, loaded_model, motif_records
-
-CONFIG = TrainingConfig(
-    num_steps=8, batch_size=4, micro_batch_size=4, learning_rate=1e-3, evaluate_every=4, save_every=2, seed=3
-)
-SOURCE, VALIDATION = FixedRecords(motif_records(20)), motif_records(6, seed=1)
+from helpers import MOTIF_TASK, encoder_config
+from training_runs import CONFIG, VALIDATION, events, losses, run, same_weights, trainer
 
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
     monkeypatch.setattr("bigbird.tasks.metrics.NUM_RESAMPLES", 10)
-
-
-def trainer(folder, config=CONFIG, task=YES_NO, source=SOURCE, validation=VALIDATION, **changes):
-    loaded = loaded_model(task, **changes)
-    return Trainer(loaded, config, source=source, validation=validation, folder=folder)
-
-
-def run(folder, config=CONFIG, *, resume=False, **arguments):
-    made = trainer(folder, config, **arguments)
-    if resume:
-        made.resume()
-    console = Console(file=io.StringIO(), width=200)
-    with Reporter(folder, num_steps=config.num_steps, first_step=made.progress.step, console=console) as reporter:
-        best = made.run(reporter)
-    return best, made, console.file.getvalue()
-
-
-def events(folder, kind="step"):
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [event for event in map(json.loads, lines) if event["event"] == kind]
-
-
-def losses(folder):
-    return [event["loss"] for event in events(folder)]
-
-
-def same_weights(one, other):
-    return all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in one.state_dict().items())
 
 
 def test_a_run_can_be_repeated_bit_by_bit_and_leaves_the_global_generator_alone(tmp_path):
