@@ -20,6 +20,11 @@ SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 
 
 @pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    monkeypatch.setattr("bigbird.tasks.metrics.NUM_RESAMPLES", 10)
+
+
+@pytest.fixture(autouse=True)
 def handlers_are_as_before():
     before = [signal.getsignal(number) for number, _ in SIGNALS]
     yield
