@@ -154,6 +154,7 @@ def outcome(folder: Path) -> dict[str, object]:
         "events": [
             {name: value for name, value in event.items() if name not in TIMINGS and "memory" not in name}
             for event in events
+            if event["event"] in ("step", "evaluation")  # others tell when and where it went on
         ],
         "progress": json.loads((last / "state.json").read_text())["progress"],
         "state": manifest,

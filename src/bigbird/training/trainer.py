@@ -61,6 +61,7 @@ class Trainer:
     def begin(self) -> None:
         """Score the model as it is, so that mistakes only this brings to light are found before anything is written."""
         self._first_scores = self._scores()
+        self.keeper.begin()
 
     def resume(self, step: int | None = None) -> None:
         """Go on from the newest sound state, or from that of `step`."""
