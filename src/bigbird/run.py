@@ -134,10 +134,10 @@ def _locked(folder: Path) -> AbstractContextManager[None]:
 
 def _check_folder(config: RunConfig, folder: Path, *, resume: bool, auto_resume: bool) -> bool:
     """True when the run goes on with what `folder` holds; raises when it may not be written into."""
-    is_begun = has_state(folder / STATE_FOLDER)
+    is_begun = has_state(folder / STATE_FOLDER) or _has_steps(folder / METRICS_FILE)
     if resume or (auto_resume and is_begun):
         _check_same_run(config, folder)
-        return is_begun or _has_steps(folder / METRICS_FILE)
+        return is_begun
     # A run that died before its first state may have left a model; one that restarts itself writes over it.
     if not auto_resume and (is_begun or (folder / MODEL_FOLDER).exists()):
         raise ConfigError(f"{folder} holds a run already; resume it with --resume, or choose another folder")

@@ -197,7 +197,7 @@ def test_metrics_after_the_resumed_step_are_forgotten(tmp_path):
 
 
 def test_resuming_without_a_state_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="holds no saved state to resume from; start without --resume"):
+    with pytest.raises(CheckpointError, match="holds no saved state to resume from; begin a new run"):
         trainer(tmp_path).resume()
 
 

@@ -100,7 +100,8 @@ class Trainer:
         elif progress.evaluation_due:
             self._evaluate_if_due(reporter, stop)
             if progress.step == 0 or self._is_over():
-                self.keeper.save(progress)  # from here on the run can be resumed
+                self.keeper.save(progress)
+                self.keeper.wait()  # from here on the run can be resumed: no step is done before
             if self.ranks.any_of(stop.is_requested) and not self._is_over():
                 self._leave(stop, reporter)
 
