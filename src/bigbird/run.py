@@ -117,6 +117,8 @@ def train(
             folder=folder,
             ranks=ranks,
         )
+        if ranks.count > 1:
+            trainer.batches.check_alike()
         if is_resumed:
             trainer.resume(resume_from)
         else:
