@@ -134,6 +134,7 @@ def test_a_run_that_goes_on_passes_a_damaged_state_over_and_later_states_and_met
     assert len(resumed.told) == 1 and "step-000000003 is damaged: weights.safetensors is cut off" in resumed.told[0]
     assert metrics.read_text() == "line 1\nline 2\n"
     assert store.steps() == [1, 2]
+    assert not (store.folder / ".step-000000009.part").exists()
     with states:
         states.save(Progress(step=4))
     assert sorted(path.name for path in store.folder.iterdir()) == [
