@@ -83,6 +83,7 @@ def test_the_same_progress_is_saved_once(tmp_path):
         states.wait()
         store.has_begun.clear()
         states.save(progress)
+        states.wait()
         assert not store.has_begun.is_set()
         progress.evaluation_due = False
         states.save(progress)

@@ -12,14 +12,12 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
-from bigbird.errors import BigBirdError
-
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SAME_REQUEST_SECONDS = 1.0  # `timeout` and torchrun send a process one request more than once, at the same moment
 
 
-class Interrupted(BigBirdError):
-    """Raised out of a block that `StopRequests.interrupting` marks as one that may be left at any point."""
+class Interrupted(Exception):
+    """Raised out of a block that `StopRequests.interrupting` marks as one that may be left; caught by who marked it."""
 
 
 class StopRequests:

@@ -95,9 +95,9 @@ class Trainer:
             for trouble in self._resumed.told:
                 reporter.say(trouble)
             reporter.say(f"goes on from the state of step {progress.step}")
-        if self._is_over():
+        if progress.step >= self.config.num_steps and self._is_over():
             reporter.say(f"nothing is left to do: step {progress.step} of {self.config.num_steps} is done")
-        elif progress.evaluation_due:
+        if progress.evaluation_due:
             self._evaluate_if_due(reporter, stop)
             if progress.step == 0 or self._is_over():
                 self.keeper.save(progress)
