@@ -34,6 +34,8 @@ class TrainingConfig:
     watch             metric that decides which model is kept: "loss" or one of the task's
     patience          evaluations without improvement after which the run stops; 0 never stops it
     save_every        steps between saved states
+    keep_states       saved states that stay, the newest ones
+    max_skipped       steps in a row without a finite loss and gradient after which the run ends
     """
 
     num_steps: int = 1000
@@ -55,14 +57,17 @@ class TrainingConfig:
     watch: str = "loss"
     patience: int = 0
     save_every: int = 100
+    keep_states: int = 2
+    max_skipped: int = 3
     seed: int = 0
 
     def __post_init__(self) -> None:
         at_least_one = (
             *("num_steps", "batch_size", "micro_batch_size", "context_parallel"),
-            *("evaluate_every", "save_every"),
+            *("evaluate_every", "save_every", "max_skipped"),
         )
-        for name, least in {**dict.fromkeys(at_least_one, 1), "warmup_steps": 0, "patience": 0}.items():
+        least_values = {**dict.fromkeys(at_least_one, 1), "warmup_steps": 0, "patience": 0, "keep_states": 2}
+        for name, least in least_values.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"training.{name} must be at least {least}, got {getattr(self, name)}")
         if self.batch_size % self.micro_batch_size:
