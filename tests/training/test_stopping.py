@@ -11,7 +11,8 @@ import time
 import pytest
 
 from bigbird import cli
-from bigbird.errors import RunStopped
+from bigbird.errors import RunStopped, TrainingFailed
+from bigbird.training.state_store import StateStore
 from bigbird.training.step import Learner
 from bigbird.training.stopping import Interrupted, StopRequests
 from training_runs import CONFIG, events, losses, run, same_weights, trainer
@@ -99,6 +100,20 @@ def test_a_signal_in_the_last_step_changes_nothing(tmp_path, monkeypatch):
     assert "nothing is left to do" in said
 
 
+def test_a_run_that_cannot_save_when_it_is_stopped_says_that_instead(tmp_path, monkeypatch):
+    write = StateStore.write
+
+    def full(self, step, files, *, num_bytes=0):
+        if step == 3:
+            raise TrainingFailed("the disk is full")
+        write(self, step, files, num_bytes=num_bytes)
+
+    monkeypatch.setattr(StateStore, "write", full)
+    at_step(monkeypatch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(TrainingFailed, match="the disk is full"):
+        run(tmp_path)
+
+
 def test_the_same_request_sent_twice_at_once_is_one(tmp_path, monkeypatch):
     def twice():
         os.kill(os.getpid(), signal.SIGTERM)
@@ -147,9 +162,6 @@ def test_the_command_line_leaves_with_the_signal_s_code(capsys):
 
 
 def test_a_failed_save_ends_the_run_soon_and_the_state_before_stays(tmp_path, monkeypatch):
-    from bigbird.errors import TrainingFailed
-    from bigbird.training.state_store import StateStore
-
     write = StateStore.write
 
     def full(self, step, files, *, num_bytes=0):
