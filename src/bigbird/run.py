@@ -13,15 +13,15 @@ from rich.console import Console
 from torch import nn
 
 from bigbird import config as configs
-from bigbird.checkpoint import LoadedModel, empty_model, load_model
+from bigbird.checkpoint import LoadedModel, load_model
 from bigbird.data.files import check_new_folder, written_whole
 from bigbird.data.records import Record
 from bigbird.data.sources import DataConfig, Datasets, FixedRecords, RecordSource
 from bigbird.errors import CheckpointError, ConfigError, DataError
-from bigbird.machine import check_memory
 from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks import AnyTask, Classification, MaskedLM, TokenClassification
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer
+from bigbird.training import room
 from bigbird.training.reporting import Reporter
 from bigbird.training.settings import TrainingConfig
 from bigbird.training.state import has_state
@@ -31,7 +31,6 @@ from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER, Trainer
 RUN_FILE = "run.json"
 MAY_CHANGE = ("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every")
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
-BYTES_PER_PARAMETER = 16  # in training: the weight, its gradient and AdamW's two averages, all float32
 
 TokenizerKind = Literal["bpe", "single-base", "kmers"]
 
@@ -194,34 +193,6 @@ def _new_model(task: AnyTask, encoder: EncoderConfig, seed: int, device: torch.d
             f"task.max_length {task.max_length} is more than the model reads ({encoder.max_length}). "
             f"Set task.max_length={encoder.max_length}, or start.encoder.max_length for a new model."
         )
-    _check_room(task, encoder, device)
+    room.check_weights(task, encoder, device)
     with seeded(seed, device=torch.device("cpu")):
         return task.build_model(encoder).to(device)
-
-
-def _check_room(task: AnyTask, encoder: EncoderConfig, device: torch.device) -> None:
-    """Raise, before anything is built, when the model cannot be trained on this machine."""
-    described = (
-        f"hidden_size {encoder.hidden_size:,}, inner_size {encoder.inner_size:,}, num_layers {encoder.num_layers:,}, "
-        f"vocab_size {encoder.vocab_size:,}, max_length {encoder.max_length:,}"
-    )
-    try:
-        num_parameters = _num_parameters(task, encoder)
-    except ConfigError as error:
-        raise ConfigError(f"no model can be that large ({described}): {error}. Give smaller sizes.") from None
-    check_memory(
-        BYTES_PER_PARAMETER * num_parameters,
-        f"training a model of {num_parameters:,} parameters ({described})",
-        device=str(device),
-        cure="Give smaller sizes, for example --set start.encoder.hidden_size=256.",
-    )
-
-
-def _num_parameters(task: AnyTask, encoder: EncoderConfig) -> int:
-    """Layers are alike: the second tells what each further one adds."""
-    one, two = (_num_parameters_with(task, replace(encoder, num_layers=num_layers)) for num_layers in (1, 2))
-    return one + (encoder.num_layers - 1) * (two - one)
-
-
-def _num_parameters_with(task: AnyTask, encoder: EncoderConfig) -> int:
-    return sum(parameter.numel() for parameter in empty_model(lambda: task.build_model(encoder)).parameters())
