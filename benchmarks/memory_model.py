@@ -1,6 +1,6 @@
 """The memory foretold for a run against the peak of real runs, each in a process of its own.
 
-    python benchmarks/memory_model.py benchmarks/results/memory_model.json
+python benchmarks/memory_model.py benchmarks/results/memory_model.json
 """
 
 import json
@@ -79,9 +79,7 @@ def one(case: dict) -> dict:
         train(run_config(case, Path(folder)), Path(folder) / "run")
         seconds = time.perf_counter() - started
     peak = status("VmHWM")
-    return {
-        "foretold": foretold, "peak": peak, "error": foretold["total"] / peak - 1, "seconds": round(seconds, 1)
-    }
+    return {"foretold": foretold, "peak": peak, "error": foretold["total"] / peak - 1, "seconds": round(seconds, 1)}
 
 
 def run_config(case: dict, folder: Path):

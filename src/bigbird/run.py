@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from rich.console import Console
@@ -22,14 +22,21 @@ from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks import AnyTask, Classification, MaskedLM, TokenClassification
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer
 from bigbird.training import room
+from bigbird.training.distributed import Ranks, joined
+from bigbird.training.engine import check_engine
+from bigbird.training.memory_model import MemoryModel
 from bigbird.training.reporting import Reporter
 from bigbird.training.settings import TrainingConfig
+from bigbird.training.silence import Silence
 from bigbird.training.state import has_state
 from bigbird.training.step import seeded
 from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER, Trainer
 
 RUN_FILE = "run.json"
-MAY_CHANGE = ("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every")
+MAY_CHANGE = (
+    *("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every"),
+    *("training.sharding", "training.checkpoint_activations", "training.compile"),  # where and how, never what
+)
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
 
 TokenizerKind = Literal["bpe", "single-base", "kmers"]
@@ -76,27 +83,85 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-def train(config: RunConfig, folder: Path, *, resume: bool = False, console: Console | None = None) -> LoadedModel:
-    """Carry out a run in `folder`; returns the best model, which also lies in `folder`/model."""
-    if resume:
+def train(
+    config: RunConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    auto_resume: bool = False,
+    console: Console | None = None,
+) -> LoadedModel:
+    """Carry out a run in `folder`; returns the best model, which also lies in `folder`/model.
+
+    When the environment says that this process is one of several (`torchrun`), all of them call this alike.
+
+    resume       go on from the newest saved state
+    auto_resume  go on if there is one, else begin: what a run that is restarted by itself must do
+    """
+    with joined() as ranks:
+        check_engine(config.training, ranks)
+        is_resumed = ranks.on_first(lambda: _check_folder(config, folder, resume=resume, auto_resume=auto_resume))
+        datasets = config.data.open()
+        loaded = _starting_point(config, datasets, ranks.device)
+        trainer = Trainer(
+            loaded,
+            config.training,
+            source=datasets.train,
+            validation=datasets.validation,
+            folder=folder,
+            ranks=ranks,
+        )
+        ranks.on_first(lambda: _tell_need(loaded, config.training, datasets, ranks, console))
+        if is_resumed:
+            trainer.resume()
+        else:
+            trainer.begin()
+        ranks.on_first(lambda: _write_config(config, folder))
+        _check_shared(folder, ranks)
+        with _reporter(config, folder, trainer.progress.step, console, ranks) as reporter:
+            return trainer.run(reporter)
+
+
+def _check_folder(config: RunConfig, folder: Path, *, resume: bool, auto_resume: bool) -> bool:
+    """True when the run goes on with what `folder` holds; raises when it may not be written into."""
+    is_begun = has_state(folder / STATE_FOLDER)
+    if resume or (auto_resume and is_begun):
         _check_same_run(config, folder)
-    elif has_state(folder / STATE_FOLDER) or (folder / MODEL_FOLDER).exists():
+        return True
+    # A run that died before its first state may have left a model; one that restarts itself writes over it.
+    if not auto_resume and (is_begun or (folder / MODEL_FOLDER).exists()):
         raise ConfigError(f"{folder} holds a run already; resume it with --resume, or choose another folder")
     check_new_folder(folder)
-    datasets = config.data.open()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    loaded = _starting_point(config, datasets, device)
-    trainer = Trainer(loaded, config.training, source=datasets.train, validation=datasets.validation, folder=folder)
-    if resume:
-        trainer.resume()
-    else:
-        trainer.begin()
+    return False
+
+
+def _write_config(config: RunConfig, folder: Path) -> None:
     with written_whole(folder / RUN_FILE) as path:
         path.write_text(json.dumps(configs.to_json(config), indent=2) + "\n")
-    with Reporter(
-        folder, num_steps=config.training.num_steps, first_step=trainer.progress.step, console=console
-    ) as reporter:
-        return trainer.run(reporter)
+
+
+def _check_shared(folder: Path, ranks: Ranks) -> None:
+    """Raise unless every process sees the folder that process 0 writes."""
+    if not ranks.all_of((folder / RUN_FILE).exists()):
+        raise ConfigError(
+            f"not every process of the run sees {folder / RUN_FILE}; with several machines --out must be a folder on a "
+            f"disk they share"
+        )
+
+
+def _reporter(config: RunConfig, folder: Path, step: int, console: Console | None, ranks: Ranks) -> Reporter:
+    if not ranks.is_first:
+        return cast("Reporter", Silence())
+    return Reporter(folder, num_steps=config.training.num_steps, first_step=step, console=console)
+
+
+def _tell_need(
+    loaded: LoadedModel, config: TrainingConfig, datasets: Datasets, ranks: Ranks, console: Console | None
+) -> None:
+    """Print how much memory the run needs; raise ConfigError when it surely cannot be had."""
+    model = MemoryModel(loaded, config, datasets.train, num_validation=len(datasets.validation), ranks=ranks)
+    for line in room.told(model, room.available_on(ranks.device)):
+        (console or Console(stderr=True)).print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _check_same_run(config: RunConfig, folder: Path) -> None:
