@@ -4,15 +4,25 @@ python benchmarks/memory_model.py benchmarks/results/memory_model.json
 """
 
 import json
-import random
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
+from bigbird import randomness
+from bigbird.attention import PatternSpec
 from bigbird.bench.about import about
 from bigbird.data.files import written_whole
+from bigbird.data.sources import FileData
+from bigbird.machine import keep_freed_memory
+from bigbird.model.encoder import EncoderConfig
+from bigbird.run import RunConfig, Scratch, train
+from bigbird.tasks import Classification, MaskedLM
+from bigbird.training import room
+from bigbird.training.settings import TrainingConfig
 
 # (encoder, task and training settings); those named "fit" gave the share of gaps, the others are only foretold
 CASES = {
@@ -59,10 +69,6 @@ def main() -> None:
 
 def one(case: dict) -> dict:
     """Train as `bigbird train` does; what was foretold and the peak of this process."""
-    from bigbird.machine import keep_freed_memory
-    from bigbird.run import train
-    from bigbird.training import room
-
     keep_freed_memory()
     foretold = {}
     tell = room.told
@@ -84,19 +90,8 @@ def one(case: dict) -> dict:
 
 def run_config(case: dict, folder: Path):
     """A run on random DNA."""
-    from bigbird.attention import PatternSpec
-    from bigbird.data.sources import FileData
-    from bigbird.model.encoder import EncoderConfig
-    from bigbird.run import RunConfig, Scratch
-    from bigbird.tasks import Classification, MaskedLM
-    from bigbird.training.settings import TrainingConfig
-
-    draw = random.Random(0)
     for name, number in (("train", 64), ("dev", 8)):
-        rows = [
-            {"sequence": "".join(draw.choices("ACGT", k=case["length"] - 2)), "label": ["a", "b"][i % 2]}
-            for i in range(number)
-        ]
+        rows = [{"sequence": dna(number, i, case["length"] - 2), "label": ["a", "b"][i % 2]} for i in range(number)]
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     encoder = EncoderConfig(
         vocab_size=1, hidden_size=case["hidden"], num_layers=case["layers"], num_heads=case["hidden"] // 64,
@@ -115,6 +110,12 @@ def run_config(case: dict, folder: Path):
             checkpoint_activations=case.get("checkpoint", False), optimizer=case.get("optimizer", "adamw"),
         ),
     )  # fmt: skip
+
+
+def dna(*key_and_length: int) -> str:
+    """Random bases."""
+    *key, length = key_and_length
+    return "".join(np.array(list("ACGT"))[randomness.integers(0, 4, *key, np.arange(length))])
 
 
 def status(name: str) -> int:

@@ -30,12 +30,14 @@ from bigbird.training.settings import TrainingConfig
 from bigbird.training.silence import Silence
 from bigbird.training.state import has_state
 from bigbird.training.step import seeded
+from bigbird.training.tensorboard import check_tensorboard
 from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER, Trainer
 
 RUN_FILE = "run.json"
 MAY_CHANGE = (
     *("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every"),
     *("training.sharding", "training.checkpoint_activations", "training.compile"),  # where and how, never what
+    "training.tensorboard",
 )
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
 
@@ -100,6 +102,8 @@ def train(
     """
     with joined() as ranks:
         check_engine(config.training, ranks)
+        if config.training.tensorboard:
+            check_tensorboard()
         is_resumed = ranks.on_first(lambda: _check_folder(config, folder, resume=resume, auto_resume=auto_resume))
         datasets = config.data.open()
         loaded = _starting_point(config, datasets, ranks.device)
@@ -118,7 +122,8 @@ def train(
             trainer.begin()
         ranks.on_first(lambda: _write_config(config, folder))
         _check_shared(folder, ranks)
-        with _reporter(config, folder, trainer.progress.step, console, ranks) as reporter:
+        letter = "base" if isinstance(loaded.tokenizer, DnaTokenizer | KmerTokenizer) else "character"
+        with _reporter(config, folder, trainer.progress.step, console, ranks, letter=letter) as reporter:
             return trainer.run(reporter)
 
 
@@ -149,10 +154,19 @@ def _check_shared(folder: Path, ranks: Ranks) -> None:
         )
 
 
-def _reporter(config: RunConfig, folder: Path, step: int, console: Console | None, ranks: Ranks) -> Reporter:
+def _reporter(
+    config: RunConfig, folder: Path, step: int, console: Console | None, ranks: Ranks, *, letter: str
+) -> Reporter:
     if not ranks.is_first:
         return cast("Reporter", Silence())
-    return Reporter(folder, num_steps=config.training.num_steps, first_step=step, console=console)
+    return Reporter(
+        folder,
+        num_steps=config.training.num_steps,
+        first_step=step,
+        console=console,
+        letter=letter,
+        tensorboard=config.training.tensorboard,
+    )
 
 
 def _tell_need(

@@ -23,7 +23,7 @@ class LiveTensors(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now, self.peak = 0, 0
         self._known: set[int] = set()
 
@@ -58,4 +58,5 @@ class LiveTensors(TorchDispatchMode):
 
 def id_of(tensor: Tensor) -> int:
     """What tells a tensor's memory from others'."""
-    return tensor.untyped_storage()._cdata  # noqa: SLF001
+    identity: int = tensor.untyped_storage()._cdata  # noqa: SLF001
+    return identity

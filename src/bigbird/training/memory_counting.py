@@ -121,6 +121,7 @@ def _scoring(loaded: LoadedModel, model: nn.Module, batch: Batch) -> int:
 
 
 def _peak(call: Callable[[], None]) -> int:
-    with LiveTensors() as live:
+    live = LiveTensors()
+    with live:
         call()
     return live.peak

@@ -89,9 +89,8 @@ class MemoryModel:
     def cures(self, available: float) -> Iterator[tuple[str, Need]]:
         """Settings under which the run fits into so many bytes, the least change first."""
         config = self._config
-        smaller = [
-            n for n in range(config.micro_batch_size - 1, 0, -1) if config.batch_size % (n * self._ranks.count) == 0
-        ]
+        sizes = range(config.micro_batch_size - 1, 0, -1)
+        smaller = [size for size in sizes if config.batch_size % (size * self._ranks.count) == 0]
         for size in smaller:
             need = self.need(share=size / config.micro_batch_size)
             if need.total <= available:

@@ -33,6 +33,7 @@ class TrainingConfig:
     watch             metric that decides which model is kept: "loss" or one of the task's
     patience          evaluations without improvement after which the run stops; 0 never stops it
     save_every        steps between saved states
+    tensorboard       also write the figures of metrics.jsonl for TensorBoard, into the run's folder
     """
 
     num_steps: int = 1000
@@ -53,6 +54,7 @@ class TrainingConfig:
     watch: str = "loss"
     patience: int = 0
     save_every: int = 100
+    tensorboard: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -107,6 +107,7 @@ class Trainer:
         self.progress.num_tokens += result.num_tokens
         values = {
             "loss": result.loss,
+            **({} if result.bits_per_letter is None else {"bits_per_letter": result.bits_per_letter}),
             "gradient_norm": result.gradient_norm,
             "learning_rate": self.learner.optimizer.param_groups[0]["lr"],
             "tokens_per_second": result.num_tokens / seconds,
