@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from typer.core import TyperGroup
 
-from bigbird.errors import BigBirdError, InputError
+from bigbird.errors import BigBirdError, InputError, RunStopped
 
 if TYPE_CHECKING:
     from bigbird.checkpoint import LoadedModel
@@ -58,6 +58,10 @@ def _as_promised() -> Iterator[None]:
     except _UsageError as error:
         _say_usage(error)
         raise SystemExit(2) from None
+    except RunStopped as stop:
+        if _speaks():
+            _say(f"bigbird: {stop}")
+        raise SystemExit(stop.exit_code) from None
     except BigBirdError as error:
         _let_the_first_speak()
         _say(f"bigbird: {error}")
@@ -135,7 +139,10 @@ def train(
         Path | None, typer.Option(help="Folder for the run: model, metrics.jsonl, saved states.", readable=False)
     ] = None,
     settings: Settings = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest saved state in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest sound state in --out.")] = False,
+    resume_from: Annotated[
+        int | None, typer.Option("--resume-from", help="Go on from the state of this step instead.", metavar="STEP")
+    ] = None,
     auto_resume: Annotated[
         bool, typer.Option("--auto-resume", help="Go on if --out holds a saved state, begin if not: for restarts.")
     ] = False,
@@ -165,9 +172,10 @@ def train(
     if processes > 1:
         flags = {"--resume": resume, "--auto-resume": auto_resume}
         chosen = [*(flag for flag, is_set in flags.items() if is_set), *_as_options("--set", settings or [])]
+        chosen += [] if resume_from is None else ["--resume-from", str(resume_from)]
         raise SystemExit(_launched(processes, ["train", recipe, "--out", str(out), *chosen], run))
     keep_freed_memory()
-    carry_out(run, out, resume=resume, auto_resume=auto_resume)
+    carry_out(run, out, resume=resume or resume_from is not None, resume_from=resume_from, auto_resume=auto_resume)
     if _speaks():
         _say(f"the best model is in {out / 'model'}; use it with: bigbird predict {out / 'model'} FILE")
 

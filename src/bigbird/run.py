@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -25,10 +26,11 @@ from bigbird.training import room
 from bigbird.training.distributed import Ranks, joined
 from bigbird.training.engine import check_engine
 from bigbird.training.memory_model import MemoryModel
-from bigbird.training.reporting import Reporter
+from bigbird.training.reporting import METRICS_FILE, Reporter
+from bigbird.training.run_lock import run_lock
 from bigbird.training.settings import TrainingConfig
 from bigbird.training.silence import Silence
-from bigbird.training.state import has_state
+from bigbird.training.state_store import has_state
 from bigbird.training.step import seeded
 from bigbird.training.tensorboard import check_tensorboard
 from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER, Trainer
@@ -36,6 +38,7 @@ from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER, Trainer
 RUN_FILE = "run.json"
 MAY_CHANGE = (
     *("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every"),
+    *("training.keep_states", "training.max_skipped"),
     *("training.sharding", "training.checkpoint_activations", "training.compile"),  # where and how, never what
     "training.tensorboard",
 )
@@ -90,6 +93,7 @@ def train(
     folder: Path,
     *,
     resume: bool = False,
+    resume_from: int | None = None,
     auto_resume: bool = False,
     console: Console | None = None,
 ) -> LoadedModel:
@@ -97,13 +101,15 @@ def train(
 
     When the environment says that this process is one of several (`torchrun`), all of them call this alike.
 
-    resume       go on from the newest saved state
-    auto_resume  go on if there is one, else begin: what a run that is restarted by itself must do
+    resume       go on from the newest sound state
+    resume_from  the step whose state to go on from instead; None is the newest
+    auto_resume  go on if there is a state, else begin: what a run that is restarted by itself must do
     """
-    with joined() as ranks:
+    with joined() as ranks, ExitStack() as held:
         check_engine(config.training, ranks)
         if config.training.tensorboard:
             check_tensorboard()
+        ranks.on_first(lambda: held.enter_context(_locked(folder)))
         is_resumed = ranks.on_first(lambda: _check_folder(config, folder, resume=resume, auto_resume=auto_resume))
         datasets = config.data.open()
         loaded = _starting_point(config, datasets, ranks.device)
@@ -117,7 +123,7 @@ def train(
         )
         ranks.on_first(lambda: _tell_need(loaded, config.training, datasets, ranks, console))
         if is_resumed:
-            trainer.resume()
+            trainer.resume(resume_from)
         else:
             trainer.begin()
         ranks.on_first(lambda: _write_config(config, folder))
@@ -127,16 +133,20 @@ def train(
             return trainer.run(reporter)
 
 
+def _locked(folder: Path) -> AbstractContextManager[None]:
+    check_new_folder(folder)
+    return run_lock(folder)
+
+
 def _check_folder(config: RunConfig, folder: Path, *, resume: bool, auto_resume: bool) -> bool:
     """True when the run goes on with what `folder` holds; raises when it may not be written into."""
     is_begun = has_state(folder / STATE_FOLDER)
     if resume or (auto_resume and is_begun):
         _check_same_run(config, folder)
-        return True
+        return is_begun or _has_steps(folder / METRICS_FILE)
     # A run that died before its first state may have left a model; one that restarts itself writes over it.
     if not auto_resume and (is_begun or (folder / MODEL_FOLDER).exists()):
         raise ConfigError(f"{folder} holds a run already; resume it with --resume, or choose another folder")
-    check_new_folder(folder)
     return False
 
 
@@ -176,6 +186,11 @@ def _tell_need(
     model = MemoryModel(loaded, config, datasets.train, num_validation=len(datasets.validation), ranks=ranks)
     for line in room.told(model, room.available_on(ranks.device)):
         (console or Console(stderr=True)).print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _has_steps(metrics: Path) -> bool:
+    """Whether a run has got beyond its first evaluation; one killed before its first state has nothing to lose."""
+    return metrics.exists() and b'"event": "step"' in metrics.read_bytes()
 
 
 def _check_same_run(config: RunConfig, folder: Path) -> None:

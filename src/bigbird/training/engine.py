@@ -7,6 +7,7 @@ of targets of all of them.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import cast
@@ -127,7 +128,9 @@ def _spread(model: nn.Module, config: TrainingConfig, ranks: Ranks) -> nn.Module
     if ranks.count == 1:
         return model
     if config.sharding == "none":
-        return DistributedDataParallel(model, broadcast_buffers=False)  # buffers are constants
+        return DistributedDataParallel(model)
+    # Tasks change no output of a model in place, which is what the warning is about.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     half = torch.bfloat16 if config.precision == "bfloat16" else None
     # Inputs stay as they are: tables of rotary positions need float32. Autocast, which is on too, chooses per product.
     policy = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32, cast_forward_inputs=False)

@@ -25,7 +25,7 @@ def launch(num_processes: int, arguments: Sequence[str]) -> int:
     Process 0 has this terminal. What another one says is shown only when it is the one that failed. SIGTERM and SIGINT
     are passed on to all, which have _SECONDS_TO_SAVE, and give 143 and 130.
     """
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # its words for what is said here
+    _silence_the_launcher()
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // num_processes)))
     with tempfile.TemporaryDirectory(prefix="bigbird-") as folder:
         config = LaunchConfig(
@@ -48,9 +48,17 @@ def launch(num_processes: int, arguments: Sequence[str]) -> int:
     return 0
 
 
+def _silence_the_launcher() -> None:
+    """What PyTorch's launcher logs is said here, in one line. Each of its loggers has a level of its own."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 def _told(failures: Mapping[int, ProcessFailure], folder: Path) -> int:
     """Say why the run ended, unless process 0 has said it, and return the exit code."""
-    rank = min(failures, key=lambda rank: (failures[rank].exitcode == 1, failures[rank].timestamp, rank))
+    # Who is ended by SIGTERM, or loses another one (1), is the victim of the one that failed first.
+    rank = min(failures, key=lambda rank: (failures[rank].exitcode in (1, -signal.SIGTERM), rank))
     code = failures[rank].exitcode
     if code < 0:
         name = signal.Signals(-code).name

@@ -34,6 +34,8 @@ class TrainingConfig:
     patience          evaluations without improvement after which the run stops; 0 never stops it
     save_every        steps between saved states
     tensorboard       also write the figures of metrics.jsonl for TensorBoard, into the run's folder
+    keep_states       saved states that stay, the newest ones
+    max_skipped       steps in a row without a finite loss and gradient after which the run ends
     """
 
     num_steps: int = 1000
@@ -55,11 +57,14 @@ class TrainingConfig:
     patience: int = 0
     save_every: int = 100
     tensorboard: bool = False
+    keep_states: int = 2
+    max_skipped: int = 3
     seed: int = 0
 
     def __post_init__(self) -> None:
-        at_least_one = ("num_steps", "batch_size", "micro_batch_size", "evaluate_every", "save_every")
-        for name, least in {**dict.fromkeys(at_least_one, 1), "warmup_steps": 0, "patience": 0}.items():
+        at_least_one = ("num_steps", "batch_size", "micro_batch_size", "evaluate_every", "save_every", "max_skipped")
+        least_values = {**dict.fromkeys(at_least_one, 1), "warmup_steps": 0, "patience": 0, "keep_states": 2}
+        for name, least in least_values.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"training.{name} must be at least {least}, got {getattr(self, name)}")
         if self.batch_size % self.micro_batch_size:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from bigbird.tasks import Batch
 from bigbird.tasks.base import device_of
 from bigbird.training.distributed import ALONE, Ranks
 from bigbird.training.engine import Engine
+from bigbird.training.loss_watch import is_usable
 from bigbird.training.optimizer import learning_rate_factor
 from bigbird.training.settings import TrainingConfig
 
@@ -46,7 +46,7 @@ class Learner:
         return self.engine.optimizer
 
     def step(self, step: int, batches: Sequence[Batch]) -> StepResult:
-        """Step number `step`, counted from 0; weights stay as they are when the gradient is not finite.
+        """Step number `step`, counted from 0; weights stay as they are when loss or gradient is not finite.
 
         batches  this process' micro-batches, see `Batches`
         """
@@ -57,9 +57,10 @@ class Learner:
         num_mine = sum(sum(batch.layout.lengths) for batch in batches)
         total, num_targets, num_letters, num_tokens = self.engine.ranks.summed(*mine, num_mine)
         norm = self.engine.finish_gradients(num_targets=num_targets, clip_norm=self.config.clip_norm)
-        self.engine.apply_gradients(is_usable=math.isfinite(norm))
+        loss = total / max(num_targets, 1.0)
+        self.engine.apply_gradients(is_usable=is_usable(loss, norm))
         bits = total / num_letters / math.log(2) if num_letters else None
-        return StepResult(total / max(num_targets, 1.0), norm, int(num_tokens), bits)
+        return StepResult(loss, norm, int(num_tokens), bits)
 
     def _accumulate(self, step: int, batches: Sequence[Batch]) -> tuple[float, float, float]:
         """Add up the gradients of the micro-batches; returns their summed loss, numbers of targets and of letters."""
