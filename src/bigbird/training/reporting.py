@@ -107,8 +107,8 @@ class Reporter:
         pieces = [(0, f"loss {now['loss']:.4f}")]
         if self._smoothed["bits_per_letter"].count:
             pieces.append((2, f"{now['bits_per_letter']:.3f} bits/{self._letter}"))
-        pieces.append((3, f"{now['tokens_per_second']:,.0f} tokens/s"))
-        pieces.append((4, f"{used.resident / 2**30:.1f} GiB, peak {used.peak / 2**30:.1f}"))
+        pieces.append((3, f"{now['tokens_per_second']:,.0f} tok/s"))
+        pieces.append((4, f"{used.resident / 2**30:.1f}/{used.peak / 2**30:.1f} GiB"))
         if used.gpu_peak:
             pieces.append((5, f"GPU peak {used.gpu_peak / 2**30:.1f}"))
         return [*pieces, (1, f"{self._time_left(step)} left")]
