@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from bigbird.checkpoint import LoadedModel
 from bigbird.data.sources import RecordSource
@@ -19,10 +20,18 @@ from bigbird.training.settings import TrainingConfig
 
 _FLOAT32 = 4
 _OPTIMIZER_BYTES = {"adamw": 8, "adafactor": 0}  # per weight: AdamW's two averages; Adafactor keeps rows and columns
-# Freed memory that nothing fits into, for each byte of activations: of the C library (measured, see docs/reporting.md)
-# and of PyTorch's allocator for GPUs. It is more when a step has several micro-batches: gradients that lie between the
-# activations of the first stay there.
-_GAPS, _GAPS_OF_SEVERAL, _GAPS_ON_GPU = 0.42, 0.8, 0.05
+
+
+class Gaps(NamedTuple):
+    """Freed memory that nothing fits into, in bytes for each byte of activations and of weights."""
+
+    activations: float
+    weights: float
+
+
+# Fitted to measured runs (benchmarks/memory_model.py). There is more of it when a step has several micro-batches:
+# gradients, made between the activations of the first, stay where they are.
+_GAPS, _GAPS_OF_SEVERAL, _GAPS_ON_GPU = Gaps(0.3, 1.0), Gaps(0.8, 2.0), Gaps(0.05, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +74,8 @@ class MemoryModel:
         self._loaded, self._config, self._source, self._ranks = loaded, config, source, ranks
         self.kind = device_of(loaded.model).type
         self._num_weights = sum(parameter.numel() for parameter in loaded.model.parameters())
-        step = Batches(loaded, config, source, ranks).of_step(0)
-        self._tokens = max(batch.layout.total_length for batch in step)
+        self.batches = Batches(loaded, config, source, ranks)
+        self._tokens = max(batch.layout.total_length for batch in self.batches.of_step(0))
         self._counted = count(loaded, config, source)
         a_record = self._tokens / config.micro_batch_size
         self._scored = min(max(MAX_TOKENS_PER_BATCH, a_record), num_validation * a_record)
@@ -79,16 +88,17 @@ class MemoryModel:
         weights = _FLOAT32 * self._num_weights / shards
         optimizer = _OPTIMIZER_BYTES[self._config.optimizer] * self._num_weights / shards
         learning = counted.learning(share * self._tokens, num_layers=self._loaded.encoder.num_layers)
+        gaps = self._gaps(share)
         activations = max(learning, counted.scoring(self._scored))
         return Need(
             process=max(0, self._process),
             state=2 * weights + optimizer,
             saved=weights + optimizer if self.kind == "cpu" else 0,
             activations=activations,
-            gaps=self._gaps(share) * activations,
+            gaps=gaps.activations * activations + gaps.weights * weights,
         )
 
-    def _gaps(self, share: float) -> float:
+    def _gaps(self, share: float) -> Gaps:
         if self.kind != "cpu":
             return _GAPS_ON_GPU
         alone = self._config.batch_size == self._config.micro_batch_size * self._ranks.count
