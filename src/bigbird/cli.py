@@ -333,6 +333,33 @@ def convert(
 
 
 @app.command()
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folder of a run; several are compared on one page.", readable=False)
+    ],
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the page. Default: the run's own, of several that of the first.", readable=False),
+    ] = None,
+) -> None:
+    """Draw a run's curves and sum it up on a page, from its folder alone, while it runs or afterwards."""
+    from bigbird.data.files import check_new_folder
+    from bigbird.training.run_record import read_run
+    from bigbird.training.run_report import PAGE_FILE, write_report
+    from bigbird.training.run_summary import headline, summary
+
+    records = [read_run(folder) for folder in runs]
+    folder = out or runs[0]
+    check_new_folder(folder)
+    for remark in write_report(records, folder):
+        _say(remark)
+    for record in records:
+        print(headline(summary(record)))  # noqa: T201
+    _say(f"the report is {folder / PAGE_FILE}")
+
+
+@app.command()
 def info(
     model: Annotated[str | None, typer.Argument(help="A model folder or the name of a packaged model.")] = None,
 ) -> None:

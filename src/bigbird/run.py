@@ -14,23 +14,25 @@ from rich.console import Console
 from torch import nn
 
 from bigbird import config as configs
-from bigbird.checkpoint import LoadedModel, empty_model, load_model
+from bigbird.checkpoint import LoadedModel, load_model
 from bigbird.data.files import check_new_folder, written_whole
 from bigbird.data.records import Record
 from bigbird.data.sources import DataConfig, Datasets, FixedRecords, RecordSource
 from bigbird.errors import CheckpointError, ConfigError, DataError
-from bigbird.machine import check_memory
 from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks import AnyTask, Classification, MaskedLM, TokenClassification
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer
+from bigbird.training import room
 from bigbird.training.distributed import Ranks, joined
 from bigbird.training.engine import check_engine
+from bigbird.training.memory_model import MemoryModel
 from bigbird.training.reporting import METRICS_FILE, Reporter
 from bigbird.training.run_lock import run_lock
 from bigbird.training.settings import TrainingConfig
 from bigbird.training.silence import Silence
 from bigbird.training.state_store import has_state
 from bigbird.training.step import seeded
+from bigbird.training.tensorboard import check_tensorboard
 from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER, Trainer
 
 RUN_FILE = "run.json"
@@ -39,9 +41,9 @@ MAY_CHANGE = (
     *("training.keep_states", "training.max_skipped"),
     # where and how, never what
     *("training.sharding", "training.context_parallel", "training.checkpoint_activations", "training.compile"),
+    "training.tensorboard",
 )
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
-BYTES_PER_PARAMETER = 16  # in training: the weight, its gradient and AdamW's two averages, all float32
 
 TokenizerKind = Literal["bpe", "single-base", "kmers"]
 
@@ -106,6 +108,8 @@ def train(
     """
     with joined() as ranks, ExitStack() as held:
         check_engine(config.training, ranks)
+        if config.training.tensorboard:
+            check_tensorboard()
         ranks.on_first(lambda: held.enter_context(_locked(folder)))
         is_resumed = ranks.on_first(lambda: _check_folder(config, folder, resume=resume, auto_resume=auto_resume))
         datasets = config.data.open()
@@ -120,13 +124,15 @@ def train(
         )
         if ranks.count > 1:
             trainer.batches.check_alike()
+        ranks.on_first(lambda: _tell_need(loaded, config.training, datasets, ranks, console))
         if is_resumed:
             trainer.resume(resume_from)
         else:
             trainer.begin()
         ranks.on_first(lambda: _write_config(config, folder))
         _check_shared(folder, ranks)
-        with _reporter(config, folder, trainer.progress.step, console, ranks) as reporter:
+        letter = "base" if isinstance(loaded.tokenizer, DnaTokenizer | KmerTokenizer) else "character"
+        with _reporter(config, folder, trainer.progress.step, console, ranks, letter=letter) as reporter:
             return trainer.run(reporter)
 
 
@@ -161,10 +167,28 @@ def _check_shared(folder: Path, ranks: Ranks) -> None:
         )
 
 
-def _reporter(config: RunConfig, folder: Path, step: int, console: Console | None, ranks: Ranks) -> Reporter:
+def _reporter(
+    config: RunConfig, folder: Path, step: int, console: Console | None, ranks: Ranks, *, letter: str
+) -> Reporter:
     if not ranks.is_first:
         return cast("Reporter", Silence())
-    return Reporter(folder, num_steps=config.training.num_steps, first_step=step, console=console)
+    return Reporter(
+        folder,
+        num_steps=config.training.num_steps,
+        first_step=step,
+        console=console,
+        letter=letter,
+        tensorboard=config.training.tensorboard,
+    )
+
+
+def _tell_need(
+    loaded: LoadedModel, config: TrainingConfig, datasets: Datasets, ranks: Ranks, console: Console | None
+) -> None:
+    """Print how much memory the run needs; raise ConfigError when it surely cannot be had."""
+    model = MemoryModel(loaded, config, datasets.train, num_validation=len(datasets.validation), ranks=ranks)
+    for line in room.told(model, room.available_on(ranks.device)):
+        (console or Console(stderr=True)).print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _has_steps(metrics: Path) -> bool:
@@ -266,34 +290,6 @@ def _new_model(task: AnyTask, encoder: EncoderConfig, seed: int, device: torch.d
             f"task.max_length {task.max_length} is more than the model reads ({encoder.max_length}). "
             f"Set task.max_length={encoder.max_length}, or start.encoder.max_length for a new model."
         )
-    _check_room(task, encoder, device)
+    room.check_weights(task, encoder, device)
     with seeded(seed, device=torch.device("cpu")):
         return task.build_model(encoder).to(device)
-
-
-def _check_room(task: AnyTask, encoder: EncoderConfig, device: torch.device) -> None:
-    """Raise, before anything is built, when the model cannot be trained on this machine."""
-    described = (
-        f"hidden_size {encoder.hidden_size:,}, inner_size {encoder.inner_size:,}, num_layers {encoder.num_layers:,}, "
-        f"vocab_size {encoder.vocab_size:,}, max_length {encoder.max_length:,}"
-    )
-    try:
-        num_parameters = _num_parameters(task, encoder)
-    except ConfigError as error:
-        raise ConfigError(f"no model can be that large ({described}): {error}. Give smaller sizes.") from None
-    check_memory(
-        BYTES_PER_PARAMETER * num_parameters,
-        f"training a model of {num_parameters:,} parameters ({described})",
-        device=str(device),
-        cure="Give smaller sizes, for example --set start.encoder.hidden_size=256.",
-    )
-
-
-def _num_parameters(task: AnyTask, encoder: EncoderConfig) -> int:
-    """Layers are alike: the second tells what each further one adds."""
-    one, two = (_num_parameters_with(task, replace(encoder, num_layers=num_layers)) for num_layers in (1, 2))
-    return one + (encoder.num_layers - 1) * (two - one)
-
-
-def _num_parameters_with(task: AnyTask, encoder: EncoderConfig) -> int:
-    return sum(parameter.numel() for parameter in empty_model(lambda: task.build_model(encoder)).parameters())

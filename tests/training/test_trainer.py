@@ -1,6 +1,5 @@
 import dataclasses
 import io
-import json
 import math
 from pathlib import Path
 
@@ -187,13 +186,6 @@ def test_a_run_that_failed_keeps_the_weights_of_its_last_good_step(tmp_path, mon
     resumed.resume()
     assert resumed.progress.step == good_steps + 3
     assert all(torch.equal(kept[name], tensor) for name, tensor in resumed.loaded.model.state_dict().items())
-
-
-def test_metrics_after_the_resumed_step_are_forgotten(tmp_path):
-    lines = [json.dumps({"event": "step", "step": step}) for step in range(1, 7)]
-    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + '\n{"event": "st')
-    Reporter(tmp_path, num_steps=8, first_step=4, console=Console(file=io.StringIO()))
-    assert [event["step"] for event in events(tmp_path)] == [1, 2, 3, 4]
 
 
 def test_resuming_without_a_state_is_refused(tmp_path):

@@ -76,7 +76,7 @@ class MaskedLM:
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """Cross-entropy over the chosen tokens."""
         each, _ = _nats(model, batch)
-        return Loss(each.sum(), torch.tensor(len(each), device=each.device))
+        return Loss(each.sum(), torch.tensor(len(each), device=each.device), batch.weights.sum())
 
     def predict(self, model: nn.Module, examples: Sequence[Example], *, block_size: int) -> list[MaskedScore]:
         """See `Task`."""

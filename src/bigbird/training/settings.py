@@ -34,6 +34,7 @@ class TrainingConfig:
     watch             metric that decides which model is kept: "loss" or one of the task's
     patience          evaluations without improvement after which the run stops; 0 never stops it
     save_every        steps between saved states
+    tensorboard       also write the figures of metrics.jsonl for TensorBoard, into the run's folder
     keep_states       saved states that stay, the newest ones
     max_skipped       steps in a row without a finite loss and gradient after which the run ends
     """
@@ -57,6 +58,7 @@ class TrainingConfig:
     watch: str = "loss"
     patience: int = 0
     save_every: int = 100
+    tensorboard: bool = False
     keep_states: int = 2
     max_skipped: int = 3
     seed: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -20,11 +21,17 @@ from bigbird.training.settings import TrainingConfig
 
 
 class StepResult(NamedTuple):
-    """What a step came to over all processes. `loss` is the mean over its targets; `gradient_norm` before clipping."""
+    """What a step came to over all processes.
+
+    loss             mean over its targets
+    gradient_norm    before clipping
+    bits_per_letter  the loss per base or character; None for tasks that do not guess letters
+    """
 
     loss: float
     gradient_norm: float
     num_tokens: int
+    bits_per_letter: float | None = None
 
 
 class Learner:
@@ -49,16 +56,17 @@ class Learner:
         self.optimizer.zero_grad()
         mine = self._accumulate(step, batches)
         num_mine = sum(sum(batch.layout.lengths) for batch in batches) / self.config.context_parallel
-        total, num_targets, num_tokens = self.engine.ranks.summed(*mine, num_mine)
+        total, num_targets, num_letters, num_tokens = self.engine.ranks.summed(*mine, num_mine)
         norm = self.engine.finish_gradients(num_targets=num_targets, clip_norm=self.config.clip_norm)
         loss = total / max(num_targets, 1.0)
         self.engine.apply_gradients(is_usable=is_usable(loss, norm))
-        return StepResult(loss, norm, round(num_tokens))
+        bits = total / num_letters / math.log(2) if num_letters else None
+        return StepResult(loss, norm, round(num_tokens), bits)
 
-    def _accumulate(self, step: int, batches: Sequence[Batch]) -> tuple[float, float]:
-        """Add up the gradients of the micro-batches; returns their summed loss and number of targets."""
+    def _accumulate(self, step: int, batches: Sequence[Batch]) -> tuple[float, float, float]:
+        """Add up the gradients of the micro-batches; returns their summed loss, numbers of targets and of letters."""
         device, context = device_of(self.loaded.model), self.engine.context
-        total, num_targets = 0.0, 0.0
+        total, num_targets, num_letters = 0.0, 0.0, 0.0
         for place, batch in enumerate(batches):
             # The number among the micro-batches of all processes: dropout is that of one process computing them all.
             number = context.team + place * context.num_teams
@@ -67,7 +75,8 @@ class Learner:
                     loss = self.loaded.task.loss(self.engine.called, context.shard(batch.to(device)))
                 loss.total.backward()
             total, num_targets = total + float(loss.total.detach()), num_targets + float(loss.num_targets)
-        return total, num_targets
+            num_letters += 0.0 if loss.num_letters is None else float(loss.num_letters)
+        return total, num_targets, num_letters
 
     def _set_learning_rate(self, step: int) -> None:
         config = self.config

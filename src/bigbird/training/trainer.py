@@ -134,6 +134,7 @@ class Trainer:
         progress.evaluation_due = progress.step == config.num_steps or progress.step % config.evaluate_every == 0
         values = {
             "loss": result.loss,
+            **({} if result.bits_per_letter is None else {"bits_per_letter": result.bits_per_letter}),
             "gradient_norm": result.gradient_norm,
             "learning_rate": self.learner.optimizer.param_groups[0]["lr"],
             "tokens_per_second": result.num_tokens / seconds,
