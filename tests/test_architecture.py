@@ -112,6 +112,7 @@ OPTIONAL = (
     "onnxscript",
     "onnxruntime",
     "tensorflow",
+    "pyarrow",
 )
 
 

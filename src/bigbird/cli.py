@@ -155,6 +155,65 @@ def train(
 
 
 @app.command()
+def prepare(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Files or folders: .txt .md .rst .jsonl .parquet .fa (also .gz).", readable=False),
+    ],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for the corpus; the same again finishes it.", readable=False)],
+    tokenizer: Annotated[
+        str,
+        typer.Option(
+            help="A model folder or name; or one to make: text-bpe:16000, dna-bpe:4096 (trained on the corpus), "
+            "single-base, kmers:8."
+        ),
+    ],
+    text_field: Annotated[
+        str, typer.Option(help="Field of .jsonl and .parquet that holds the text, such as text or chapters.text.")
+    ] = "text",
+    name_field: Annotated[str, typer.Option(help="Field that names a document. Default: its file and line.")] = "",
+    held_out: Annotated[
+        float | None,
+        typer.Option(help="Share of the documents not to train on. Default: 0.05, or 0 with --hold-out."),
+    ] = None,
+    hold_out: Annotated[
+        list[str] | None,
+        typer.Option(help="A document, contig or region (chr22:1-20,000,000) not to train on. May be given again."),
+    ] = None,
+    region: Annotated[
+        list[str] | None, typer.Option(help="Of genomes, read only this contig or region. May be given again.")
+    ] = None,
+    walks: Annotated[int, typer.Option(help="Times a genome is cut into documents, elsewhere each time.")] = 1,
+    workers: Annotated[int | None, typer.Option(help="Processes that make tokens. Default: one per CPU.")] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+) -> None:
+    """Turn texts or genomes into tokens once, in a folder that pretraining reads.
+
+    Interrupted at any moment, it goes on when the same command is given again.
+    """
+    from bigbird.data.prepare_config import PrepareConfig
+    from bigbird.data.preparing import prepare as carry_out
+
+    config = PrepareConfig(
+        sources=tuple(sources),
+        tokenizer=_folder_of(tokenizer),
+        text_field=text_field,
+        name_field=name_field,
+        held_out=held_out,
+        hold_out=tuple(hold_out or ()),
+        regions=tuple(region or ()),
+        walks=walks,
+        seed=seed,
+    )
+    manifest = carry_out(config, out, workers=workers if workers is not None else len(os.sched_getaffinity(0)))
+    _say(
+        f"{out} holds {manifest.num_documents:,} documents ({manifest.num_held_out:,} held out) of "
+        f"{manifest.num_letters:,} letters in {manifest.num_tokens:,} tokens"
+    )
+
+
+@app.command()
 def evaluate(
     model: Model,
     data: Annotated[Path, typer.Argument(help="Labelled records: .csv, .tsv or .jsonl.", readable=False)],
@@ -375,6 +434,13 @@ def _run_config(recipe: str) -> RunConfig:
     if not isinstance(values, dict) or not isinstance(values.get("recipe"), str):
         raise InputError(f"{recipe} is no run.json of an earlier run: it names no recipe")
     return configs.changed(recipe_named(values["recipe"]), values, source=recipe)
+
+
+def _folder_of(name: str) -> str:
+    """The folder of a model that comes with the package; any other text as it is."""
+    from bigbird.checkpoint import find_model, packaged_models
+
+    return str(find_model(name)) if name in packaged_models() and not Path(name).exists() else name
 
 
 def _new_file(out: str | None, *inputs: Path) -> Path | None:

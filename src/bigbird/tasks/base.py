@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bigbird.attention import DocumentLayout
-from bigbird.data.records import Record
 from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks.metrics import Estimate
 from bigbird.tokenizers import Tokenizer
 
 Purpose = Literal["train", "predict"]
 Prediction = Any  # each task has its own small class
+Item = Any  # what a task reads: a Record, or for masked language modelling a row of a prepared corpus too
 
 MAX_TOKENS_PER_BATCH = 8192  # for prediction; a longer document is a batch of its own
 
@@ -83,7 +83,7 @@ class Task(Protocol):
     def build_model(self, config: EncoderConfig) -> nn.Module:
         """An encoder with this task's head; called as model(token_ids, layout)."""
 
-    def encode(self, record: Record, tokenizer: Tokenizer, *, index: int = 0, purpose: Purpose) -> list[Example]:
+    def encode(self, record: Item, tokenizer: Tokenizer, *, index: int = 0, purpose: Purpose) -> list[Example]:
         """The windows of one record: several when it is longer than the task's window, or read on both strands."""
 
     def collate(self, examples: Sequence[Example], *, block_size: int) -> Batch:
@@ -95,7 +95,7 @@ class Task(Protocol):
     def predict(self, model: nn.Module, examples: Sequence[Example], *, block_size: int) -> list[Prediction]:
         """One prediction per record; `examples` hold all windows of each record they touch, in order."""
 
-    def score(self, predictions: Sequence[Prediction], records: Sequence[Record]) -> dict[str, Estimate]:
+    def score(self, predictions: Sequence[Prediction], records: Sequence[Item]) -> dict[str, Estimate]:
         """How good predictions are, with 95 % intervals."""
 
 
