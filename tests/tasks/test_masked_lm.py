@@ -28,7 +28,9 @@ def test_15_percent_are_chosen_and_80_10_10_of_them_masked_replaced_kept():
         shown, truth = example.token_ids[is_chosen], example.targets[is_chosen]
         masked.append((shown == SINGLE_BASE.special_id("[MASK]")).mean())
         kept.append((shown == truth).mean())
-        assert (example.token_ids[~is_chosen] == example.targets[~is_chosen]).all()
+        truth_of_all = SINGLE_BASE.encode_batch([dna(254, draw)])[0].ids
+        assert (example.token_ids[1:-1] == truth_of_all)[~is_chosen[1:-1]].all()
+        assert (example.targets[~is_chosen] == -1).all()
         assert not is_chosen[[0, -1]].any()
     assert np.mean(chosen) == pytest.approx(0.15, abs=0.005)
     assert np.mean(masked) == pytest.approx(0.80, abs=0.01)

@@ -66,6 +66,16 @@ class KmerTokenizer:
         """Too many to list: always an error."""
         raise ConfigError("tokens that spell out their bases have no vocabulary to mask or guess; use tokenizer bpe")
 
+    @property
+    def letters(self) -> NDArray[np.int64]:
+        """Too many to list: always an error."""
+        return self.ordinary_ids
+
+    @property
+    def word_starts(self) -> NDArray[np.bool_]:
+        """Too many to list: always an error."""
+        return self.ordinary_ids > 0
+
     def special_id(self, token: str) -> int:
         """Id of [PAD], [CLS] or [SEP]."""
         if token not in _SPECIAL_IDS:

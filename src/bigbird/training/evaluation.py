@@ -8,25 +8,28 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from bigbird.checkpoint import LoadedModel
-from bigbird.data.records import Record
 from bigbird.errors import ConfigError
-from bigbird.tasks import Estimate
-from bigbird.tasks.base import device_of, in_batches
+from bigbird.tasks import Estimate, MaskedLM
+from bigbird.tasks.base import Item, device_of, in_batches
 from bigbird.tasks.metrics import LOWER_IS_BETTER
 from bigbird.tasks.prediction import predictions
 
 
-def evaluate(loaded: LoadedModel, records: Sequence[Record]) -> dict[str, Estimate]:
-    """Metrics with 95 % intervals, and the mean "loss" per target (without an interval)."""
+def evaluate(loaded: LoadedModel, records: Sequence[Item]) -> dict[str, Estimate]:
+    """Metrics with 95 % intervals, and the mean "loss" per target (without an interval).
+
+    What a masked model predicts holds its loss too, so that one pass is enough.
+    """
     block_size = loaded.encoder.pattern.block_size
     answers = list(
         predictions(records, model=loaded.model, task=loaded.task, tokenizer=loaded.tokenizer, block_size=block_size)
     )
-    loss = mean_loss(loaded, records)
-    return {"loss": Estimate(loss, math.nan, math.nan), **loaded.task.score(answers, records)}
+    task = loaded.task
+    loss = task.mean_loss(answers) if isinstance(task, MaskedLM) else mean_loss(loaded, records)
+    return {"loss": Estimate(loss, math.nan, math.nan), **task.score(answers, records)}
 
 
-def mean_loss(loaded: LoadedModel, records: Sequence[Record]) -> float:
+def mean_loss(loaded: LoadedModel, records: Sequence[Item]) -> float:
     """The training loss on these records, without dropout."""
     model, task, total, count = loaded.model, loaded.task, 0.0, 0.0
     examples = [e for record in records for e in task.encode(record, loaded.tokenizer, purpose="train")]

@@ -1,0 +1,97 @@
+"""How well hidden tokens were guessed: per window, per record or document, and in bits per letter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigbird.data.packing import TokenRow
+from bigbird.data.sources import Item
+from bigbird.tasks import metrics
+from bigbird.tasks.metrics import Estimate
+
+
+class WindowScore(NamedTuple):
+    """Hidden tokens of one window: their summed negative log-likelihood, the letters they stand for, their number."""
+
+    nats: float
+    num_letters: int
+    num_tokens: int
+
+
+class MaskedScore(NamedTuple):
+    """How hard the hidden tokens of a record or of a row were to guess; of a row each piece is a window."""
+
+    windows: tuple[WindowScore, ...]
+
+    @property
+    def nats(self) -> float:
+        """Summed negative log-likelihood of the hidden tokens."""
+        return math.fsum(window.nats for window in self.windows)
+
+    @property
+    def num_letters(self) -> int:
+        """Letters (bases) the hidden tokens stand for."""
+        return sum(window.num_letters for window in self.windows)
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens were hidden."""
+        return sum(window.num_tokens for window in self.windows)
+
+
+class DocumentScores(NamedTuple):
+    """One entry per record, or per document of a corpus in the order they first come.
+
+    names    of the documents
+    nats     float64 [documents]
+    letters  int64 [documents]
+    """
+
+    names: tuple[str, ...]
+    nats: NDArray[np.float64]
+    letters: NDArray[np.int64]
+
+
+def by_document(predictions: Sequence[MaskedScore], items: Sequence[Item]) -> DocumentScores:
+    """Windows of one document put together, wherever its pieces lay."""
+    windows: dict[tuple[str, int], list[WindowScore]] = {}
+    names: dict[tuple[str, int], str] = {}
+    for number, (prediction, item) in enumerate(zip(predictions, items, strict=True)):
+        if isinstance(item, TokenRow):
+            for window, piece in zip(prediction.windows, item.pieces, strict=True):
+                windows.setdefault(("document", piece.document), []).append(window)
+                names["document", piece.document] = piece.name
+        else:
+            windows["record", number] = list(prediction.windows)
+            names["record", number] = item.name
+    scores = [MaskedScore(tuple(some)) for some in windows.values()]
+    nats = np.array([score.nats for score in scores], np.float64)
+    return DocumentScores(tuple(names.values()), nats, np.array([score.num_letters for score in scores], np.int64))
+
+
+def bits_per_letter(nats: NDArray[np.float64], letters: NDArray[np.int64]) -> float:
+    """Negative log-likelihood in bits per character or base; NaN when no letter was hidden."""
+    return float(nats.sum() / letters.sum() / math.log(2)) if letters.sum() else math.nan
+
+
+def estimate(documents: DocumentScores) -> Estimate:
+    """Bits per letter, with an interval over documents."""
+    return metrics.bootstrap(bits_per_letter, documents.nats, documents.letters)
+
+
+def difference(one: DocumentScores, other: DocumentScores) -> Estimate:
+    """Bits per letter of `one` less those of `other` on the same documents, in any order, with a paired interval."""
+    places = {name: index for index, name in enumerate(other.names)}
+    assert len(places) == len(other.names) and set(one.names) == set(places)
+    order = np.array([places[name] for name in one.names], np.int64)
+
+    def less(*columns: NDArray[np.generic]) -> float:
+        nats, letters, other_nats, other_letters = (np.asarray(column) for column in columns)
+        return bits_per_letter(nats, letters) - bits_per_letter(other_nats, other_letters)
+
+    return metrics.bootstrap(less, one.nats, one.letters, other.nats[order], other.letters[order])
