@@ -21,7 +21,9 @@ from bigbird.errors import BigBirdError, InputError
 if TYPE_CHECKING:
     from bigbird.checkpoint import LoadedModel
     from bigbird.data.genome import Genome
+    from bigbird.data.packing import TokenRow
     from bigbird.data.records import Record
+    from bigbird.predictor import Predictor
     from bigbird.run import RunConfig
     from bigbird.tasks import Prediction
 
@@ -216,19 +218,35 @@ def prepare(
 @app.command()
 def evaluate(
     model: Model,
-    data: Annotated[Path, typer.Argument(help="Labelled records: .csv, .tsv or .jsonl.", readable=False)],
+    data: Annotated[
+        Path,
+        typer.Argument(help="Labelled records: .csv, .tsv or .jsonl. Or the folder of a corpus.", readable=False),
+    ],
     *,
     genome: GenomeFiles = None,
+    row_length: Annotated[
+        int | None,
+        typer.Option(help="Tokens per row of a corpus. Default: as many as the model's task reads at once."),
+    ] = None,
     out: Annotated[str | None, typer.Option(help="Also write the figures to this JSON file.", metavar="<path>")] = None,
 ) -> None:
-    """Score a model on labelled records, with 95 % intervals."""
+    """Score a model on labelled records, with 95 % intervals.
+
+    A masked language model may be given a corpus made by `bigbird prepare`: then the documents it holds out count.
+    """
     from bigbird.data.files import json_text, written_whole
     from bigbird.data.records import read_records
     from bigbird.predictor import Predictor
 
     file = _new_file(out, data)
     predictor = Predictor.load(model)
-    records = read_records(data, genome=_genome(genome))
+    records: Sequence[Any]
+    if data.is_dir():
+        predictor, records = _held_out(predictor, data, row_length, model)
+    elif row_length is not None:
+        raise InputError(f"--row-length is for a corpus made by bigbird prepare, and {data} is no folder")
+    else:
+        records = read_records(data, genome=_genome(genome))
     answers = list(_watched(predictor.predict(records), len(records), "records"))
     scores = predictor.loaded.task.score(answers, records)
     for name, score in scores.items():
@@ -453,6 +471,27 @@ def _new_file(out: str | None, *inputs: Path) -> Path | None:
         raise InputError(f"--out {out!r} names {'a folder' if out else 'nothing'}; name a file, new or to be replaced")
     check_new_file(Path(out), *inputs)
     return Path(out)
+
+
+def _held_out(
+    predictor: Predictor, corpus: Path, row_length: int | None, model: str
+) -> tuple[Predictor, Sequence[TokenRow]]:
+    """The held-out rows of a corpus, and the predictor that reads rows of that length."""
+    from dataclasses import replace
+
+    from bigbird.data.held_out import held_out_for
+    from bigbird.predictor import Predictor
+    from bigbird.tasks import MaskedLM
+
+    loaded = predictor.loaded
+    if not isinstance(loaded.task, MaskedLM):
+        raise InputError(f"{model} is no masked language model, so a corpus cannot tell how good it is; give a table")
+    length = row_length or loaded.task.max_length
+    if length > loaded.encoder.max_length:
+        raise InputError(f"--row-length {length} is more than the {loaded.encoder.max_length} tokens {model} reads")
+    block_size = loaded.encoder.pattern.block_size
+    rows = held_out_for(corpus, loaded.tokenizer, row_length=length, block_size=block_size, source=f"model {model}")
+    return Predictor(replace(loaded, task=replace(loaded.task, max_length=length))), rows
 
 
 def _genome(paths: list[Path] | None) -> Genome | None:

@@ -13,11 +13,13 @@ from rich.console import Console
 from torch import nn
 
 from bigbird import config as configs
-from bigbird.checkpoint import LoadedModel, empty_model, load_model
+from bigbird.checkpoint import LoadedModel, empty_model
 from bigbird.data.files import check_new_folder, written_whole
+from bigbird.data.held_out import check_block_size, check_tokenizer
 from bigbird.data.records import Record
 from bigbird.data.sources import DataConfig, Datasets, FixedRecords, RecordSource
 from bigbird.errors import CheckpointError, ConfigError, DataError
+from bigbird.interop.starting import read_start
 from bigbird.machine import check_memory
 from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks import AnyTask, Classification, MaskedLM, TokenClassification
@@ -33,14 +35,14 @@ MAY_CHANGE = ("training.num_steps", "training.patience", "training.evaluate_ever
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
 BYTES_PER_PARAMETER = 16  # in training: the weight, its gradient and AdamW's two averages, all float32
 
-TokenizerKind = Literal["bpe", "single-base", "kmers"]
+TokenizerKind = Literal["bpe", "single-base", "kmers", "corpus"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scratch:
     """Begin with random weights and a tokenizer trained on the run's own data.
 
-    tokenizer        "bpe", "single-base" or "kmers"
+    tokenizer        "bpe", "single-base" or "kmers"; "corpus" is the one a prepared corpus was made with
     vocab_size       of tokenizer bpe
     bases_per_token  of tokenizer kmers
     encoder          its vocab_size and bases_per_token are set to the tokenizer's
@@ -65,7 +67,8 @@ class RunConfig:
     """Everything a run depends on; saved beside its results and enough to repeat it.
 
     recipe  the name under which the recipe that made it is known
-    start   `Scratch`, or the name or folder of a model whose tokenizer and encoder are taken over
+    start   `Scratch`, or a model whose tokenizer and encoder are taken over: its name or folder, also one in the Hub's
+            layout (see `read_start`)
     """
 
     recipe: str = field(
@@ -137,17 +140,18 @@ def _starting_point(config: RunConfig, datasets: Datasets, device: torch.device)
         tokenizer = _new_tokenizer(config.start, datasets)
         bases = tokenizer.bases_per_token if isinstance(tokenizer, KmerTokenizer) else 0
         encoder = replace(config.start.encoder, vocab_size=tokenizer.vocab_size, bases_per_token=bases)
+        check_block_size(datasets, encoder.pattern.block_size)
         _check_records(datasets.train, task, tokenizer)
         model = _new_model(task, encoder, config.training.seed, device)
         return LoadedModel(model, encoder, task, tokenizer, notes)
-    base = load_model(config.start)
-    _check_records(datasets.train, task, base.tokenizer)
-    model = _new_model(task, base.encoder, config.training.seed, device)
-    is_same_head = (type(base.task), base.task.labels) == (type(task), task.labels)
-    for name, tensor in base.model.state_dict().items():
-        if is_same_head or name.startswith("encoder."):
-            model.state_dict()[name].copy_(tensor)
-    return LoadedModel(model, base.encoder, task, base.tokenizer, {**notes, "start": config.start})
+    start = read_start(config.start, task)
+    if datasets.tokenizer is not None:
+        check_tokenizer(start.tokenizer, datasets.tokenizer, source=f"start {config.start}")
+    check_block_size(datasets, start.encoder.pattern.block_size)
+    _check_records(datasets.train, task, start.tokenizer)
+    model = _new_model(task, start.encoder, config.training.seed, device)
+    start.fill(model)
+    return LoadedModel(model, start.encoder, task, start.tokenizer, {**notes, "start": config.start})
 
 
 def _with_labels(task: Classification | TokenClassification, datasets: Datasets) -> AnyTask:
@@ -181,6 +185,15 @@ def _check_records(source: RecordSource, task: AnyTask, tokenizer: Tokenizer) ->
 
 
 def _new_tokenizer(start: Scratch, datasets: Datasets) -> Tokenizer:
+    if (start.tokenizer == "corpus") != (datasets.tokenizer is not None):
+        raise ConfigError(
+            "start.tokenizer is 'corpus', but only a prepared corpus has a tokenizer; choose bpe, single-base or kmers"
+            if start.tokenizer == "corpus"
+            else f"start.tokenizer is {start.tokenizer!r}, but the corpus is in tokens already; set "
+            f"start.tokenizer=corpus to use those"
+        )
+    if datasets.tokenizer is not None:
+        return datasets.tokenizer
     if start.tokenizer == "kmers":
         return KmerTokenizer(start.bases_per_token)
     if start.tokenizer == "single-base":
