@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from bigbird import config as configs
-from bigbird.checkpoint import LoadedModel, empty_model
+from bigbird.checkpoint import LoadedModel, empty_model, load_notes
 from bigbird.data.files import check_new_folder, written_whole
 from bigbird.data.held_out import check_block_size, check_tokenizer
 from bigbird.data.records import Record
@@ -33,6 +33,7 @@ from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER, Trainer
 RUN_FILE = "run.json"
 MAY_CHANGE = ("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every")
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
+CORPUS_NOTE = "corpus_sha256"  # among a model's notes: of the manifest of the corpus it learned from
 BYTES_PER_PARAMETER = 16  # in training: the weight, its gradient and AdamW's two averages, all float32
 
 TokenizerKind = Literal["bpe", "single-base", "kmers", "corpus"]
@@ -88,6 +89,8 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False, console: Con
         raise ConfigError(f"{folder} holds a run already; resume it with --resume, or choose another folder")
     check_new_folder(folder)
     datasets = config.data.open()
+    if resume and datasets.sha256:
+        _check_same_corpus(folder, datasets)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     loaded = _starting_point(config, datasets, device)
     trainer = Trainer(loaded, config.training, source=datasets.train, validation=datasets.validation, folder=folder)
@@ -123,6 +126,19 @@ def _check_same_run(config: RunConfig, folder: Path) -> None:
             )
 
 
+def _check_same_corpus(folder: Path, datasets: Datasets) -> None:
+    """Raise unless the corpus is, byte by byte, the one that the run in `folder` began with."""
+    if not (folder / MODEL_FOLDER).exists():
+        return  # stopped before it kept a model: nothing was learned yet
+    began = str(load_notes(folder / MODEL_FOLDER).get(CORPUS_NOTE, ""))
+    if began != datasets.sha256:
+        raise CheckpointError(
+            f"{folder} was begun with the corpus whose manifest has the SHA-256 {began[:12] or '(none)'}, now it is "
+            f"{datasets.sha256[:12]}. The order of its rows would be another, so it is resumed on no other "
+            f"corpus; give the first one, or begin a new run in another folder."
+        )
+
+
 def _differences(before: object, now: object, name: str = "") -> Iterator[tuple[str, object, object]]:
     """Settings whose values differ; those that only one side knows belong to another version of bigbird."""
     if isinstance(before, dict) and isinstance(now, dict):
@@ -136,6 +152,8 @@ def _differences(before: object, now: object, name: str = "") -> Iterator[tuple[
 def _starting_point(config: RunConfig, datasets: Datasets, device: torch.device) -> LoadedModel:
     task = config.task if isinstance(config.task, MaskedLM) else _with_labels(config.task, datasets)
     notes = {"recipe": config.recipe, "seed": config.training.seed}
+    if datasets.sha256:
+        notes[CORPUS_NOTE] = datasets.sha256
     if isinstance(config.start, Scratch):
         tokenizer = _new_tokenizer(config.start, datasets)
         bases = tokenizer.bases_per_token if isinstance(tokenizer, KmerTokenizer) else 0

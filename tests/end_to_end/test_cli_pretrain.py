@@ -73,6 +73,8 @@ def test_from_a_corpus_to_a_model_and_its_bits_per_letter(bigbird, tmp_path, rec
     code, _, said = bigbird("train", recipe, "--out", "run", *SHORT, *TINY)
     assert code == 0, said
     assert json.loads((tmp_path / "run/model/config.json").read_text())["task"]["name"] == "masked-lm"
+    notes = load_model(tmp_path / "run/model").notes
+    assert notes["corpus_sha256"] == PreparedCorpus.open(tmp_path / "corpus").sha256
     figures = {}
     for length in (64, 128):
         arguments = ("evaluate", "run/model", "corpus", "--row-length", length, "--out", "figures.json")
@@ -97,6 +99,20 @@ def test_from_a_published_model_with_its_tokenizer(bigbird, tmp_path):
     loaded = load_model(tmp_path / "run/model")
     assert loaded.notes["start"] == "published"
     assert loaded.encoder == replace(CONFIG, vocab_size=tokenizer.vocab_size)
+
+
+def test_a_run_goes_on_with_its_own_corpus_alone(bigbird, tmp_path):
+    text_corpus(tmp_path)
+    assert bigbird("train", "text.pretrain", "--out", "run", *SHORT, *TINY)[0] == 0
+    longer = ("train", "run/run.json", "--out", "run", "--resume", *settings("training.num_steps=3"))
+    code, _, said = bigbird(*longer)
+    assert code == 0, said
+    for name in ("corpus", "texts"):
+        (tmp_path / name).rename(tmp_path / f"first {name}")
+    text_corpus(tmp_path, num_documents=11)
+    code, _, said = bigbird(*longer)
+    assert code == 2
+    assert re.search(r"run was begun with the corpus whose .* SHA-256 \w{12}, now it is \w{12}", said)
 
 
 def other_model(folder):

@@ -7,10 +7,10 @@ import torch
 
 from bigbird.data.packing import TokenPiece, TokenRow
 from bigbird.data.records import Record
-from bigbird.errors import ConfigError
+from bigbird.errors import ConfigError, DataError
 from bigbird.predictor import Predictor
 from bigbird.tasks import MaskedLM
-from bigbird.tasks.masked_scores import by_document, difference
+from bigbird.tasks.masked_scores import DocumentScores, by_document, difference
 from bigbird.tokenizers import DnaTokenizer
 from bigbird.tokenizers.train_text import train_text_tokenizer
 from bigbird.training import evaluation
@@ -166,6 +166,7 @@ def test_pieces_of_one_document_are_scored_together():
     assert [len(prediction.windows) for prediction in predictions] == [2, 2]
     scores = by_document(predictions, rows)
     assert scores.names == ("document 0", "document 1", "document 2")
+    assert scores.numbers.tolist() == [0, 1, 2]
     assert scores.nats[0] == pytest.approx(predictions[0].windows[0].nats + predictions[1].windows[1].nats)
     assert scores.letters.sum() == sum(prediction.num_letters for prediction in predictions)
     estimate = TASK.score(predictions, rows)["bits_per_letter"]
@@ -183,6 +184,8 @@ def test_a_difference_is_taken_document_by_document():
     apart, turned = difference(one, other), difference(other, one)
     assert apart.value == pytest.approx(-turned.value)
     assert apart.low <= apart.value <= apart.high
+    with pytest.raises(DataError, match="needs scores of the same documents, got 4 and 3 that differ"):
+        difference(one, DocumentScores(*(column[:3] for column in one)))
 
 
 def test_one_pass_gives_the_score_and_the_loss_of_training(monkeypatch):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bigbird.data.packing import TokenRow
 from bigbird.data.sources import Item
+from bigbird.errors import DataError
 from bigbird.tasks import metrics
 from bigbird.tasks.metrics import Estimate
 
@@ -47,31 +48,36 @@ class MaskedScore(NamedTuple):
 class DocumentScores(NamedTuple):
     """One entry per record, or per document of a corpus in the order they first come.
 
+    numbers  int64 [documents], of the record or of the document in its corpus
     names    of the documents
     nats     float64 [documents]
     letters  int64 [documents]
     """
 
+    numbers: NDArray[np.int64]
     names: tuple[str, ...]
     nats: NDArray[np.float64]
     letters: NDArray[np.int64]
 
 
 def by_document(predictions: Sequence[MaskedScore], items: Sequence[Item]) -> DocumentScores:
-    """Windows of one document put together, wherever its pieces lay."""
-    windows: dict[tuple[str, int], list[WindowScore]] = {}
-    names: dict[tuple[str, int], str] = {}
+    """Windows of one document put together, wherever its pieces lay; `items` are all records or all rows."""
+    windows: dict[int, list[WindowScore]] = {}
+    names: dict[int, str] = {}
     for number, (prediction, item) in enumerate(zip(predictions, items, strict=True)):
         if isinstance(item, TokenRow):
             for window, piece in zip(prediction.windows, item.pieces, strict=True):
-                windows.setdefault(("document", piece.document), []).append(window)
-                names["document", piece.document] = piece.name
+                windows.setdefault(piece.document, []).append(window)
+                names[piece.document] = piece.name
         else:
-            windows["record", number] = list(prediction.windows)
-            names["record", number] = item.name
+            windows[number], names[number] = list(prediction.windows), item.name
     scores = [MaskedScore(tuple(some)) for some in windows.values()]
-    nats = np.array([score.nats for score in scores], np.float64)
-    return DocumentScores(tuple(names.values()), nats, np.array([score.num_letters for score in scores], np.int64))
+    return DocumentScores(
+        np.array(list(windows), np.int64),
+        tuple(names.values()),
+        np.array([score.nats for score in scores], np.float64),
+        np.array([score.num_letters for score in scores], np.int64),
+    )
 
 
 def bits_per_letter(nats: NDArray[np.float64], letters: NDArray[np.int64]) -> float:
@@ -86,12 +92,15 @@ def estimate(documents: DocumentScores) -> Estimate:
 
 def difference(one: DocumentScores, other: DocumentScores) -> Estimate:
     """Bits per letter of `one` less those of `other` on the same documents, in any order, with a paired interval."""
-    places = {name: index for index, name in enumerate(other.names)}
-    assert len(places) == len(other.names) and set(one.names) == set(places)
-    order = np.array([places[name] for name in one.names], np.int64)
+    here, there = np.argsort(one.numbers), np.argsort(other.numbers)
+    if not np.array_equal(one.numbers[here], other.numbers[there]):
+        raise DataError(
+            f"a difference needs scores of the same documents, got {len(one.numbers)} and {len(other.numbers)} that "
+            f"differ; score both models on one corpus"
+        )
 
     def less(*columns: NDArray[np.generic]) -> float:
         nats, letters, other_nats, other_letters = (np.asarray(column) for column in columns)
         return bits_per_letter(nats, letters) - bits_per_letter(other_nats, other_letters)
 
-    return metrics.bootstrap(less, one.nats, one.letters, other.nats[order], other.letters[order])
+    return metrics.bootstrap(less, one.nats[here], one.letters[here], other.nats[there], other.letters[there])
