@@ -17,6 +17,7 @@ from bigbird.checkpoint import LoadedModel, empty_model, load_notes
 from bigbird.data.files import check_new_folder, written_whole
 from bigbird.data.held_out import check_block_size, check_tokenizer
 from bigbird.data.records import Record
+from bigbird.data.segment_pairs import PairedRows, PairedSource
 from bigbird.data.sources import DataConfig, Datasets, FixedRecords, RecordSource
 from bigbird.errors import CheckpointError, ConfigError, DataError
 from bigbird.interop.starting import read_start
@@ -88,7 +89,7 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False, console: Con
     elif has_state(folder / STATE_FOLDER) or (folder / MODEL_FOLDER).exists():
         raise ConfigError(f"{folder} holds a run already; resume it with --resume, or choose another folder")
     check_new_folder(folder)
-    datasets = config.data.open()
+    datasets = _datasets(config)
     if resume and datasets.sha256:
         _check_same_corpus(folder, datasets)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -147,6 +148,18 @@ def _differences(before: object, now: object, name: str = "") -> Iterator[tuple[
                 yield from _differences(before[key], now[key], f"{name}.{key}" if name else key)
     elif before != now:
         yield name, before, now
+
+
+def _datasets(config: RunConfig) -> Datasets:
+    datasets = config.data.open()
+    if not (isinstance(config.task, MaskedLM) and config.task.next_segment):
+        return datasets
+    if datasets.tokenizer is None:
+        raise ConfigError(
+            "task.next_segment needs documents that were cut into rows, those of a prepared corpus; take a recipe that "
+            "reads one, such as text.pretrain, or set task.next_segment=false"
+        )
+    return datasets._replace(train=PairedSource(datasets.train), validation=PairedRows(datasets.validation))
 
 
 def _starting_point(config: RunConfig, datasets: Datasets, device: torch.device) -> LoadedModel:

@@ -101,6 +101,16 @@ def test_from_a_published_model_with_its_tokenizer(bigbird, tmp_path):
     assert loaded.encoder == replace(CONFIG, vocab_size=tokenizer.vocab_size)
 
 
+def test_next_segments_are_learned_on_request(bigbird, tmp_path):
+    text_corpus(tmp_path)
+    pairs = settings("task.next_segment=true", "start.encoder.num_token_types=2")
+    code, _, said = bigbird("train", "text.pretrain", "--out", "run", *SHORT, *TINY, *pairs)
+    assert code == 0, said
+    assert "order_accuracy" in load_model(tmp_path / "run/model").notes["validation"]
+    code, out, said = bigbird("evaluate", "run/model", "corpus")
+    assert (code, out.split()[0]) == (0, "bits_per_letter"), said
+
+
 def test_a_run_goes_on_with_its_own_corpus_alone(bigbird, tmp_path):
     text_corpus(tmp_path)
     assert bigbird("train", "text.pretrain", "--out", "run", *SHORT, *TINY)[0] == 0
@@ -140,6 +150,12 @@ MISTAKES = {
         ["train", "text.pretrain", "--out", "run", *SHORT, *TINY, "--set", "data.block_size=32"],
         r"data.block_size is 32, the model's pattern has blocks of 16. Set data.block_size=16",
     ),
+    "next segments without a corpus": (
+        ["train", "genomics.pretrain", "--out", "run", "--set", "task.next_segment=true", "--set",
+         'data.genomes=["genome.fa"]', "--set", 'data.train_regions=["chr1"]', "--set",
+         'data.validation_regions=["chr2"]'],
+        r"task.next_segment needs documents that were cut into rows",
+    ),
     "rows longer than the task reads": (
         ["train", "text.pretrain", "--out", "run", *SHORT, *TINY, "--set", "task.max_length=64"],
         r"more than task.max_length 64. Give data.row_length=64",
@@ -166,6 +182,7 @@ def corpora(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpora")
     text_corpus(folder)
     other_model(folder)
+    (folder / "genome.fa").write_text(f">chr1\n{'ACGT' * 2000}\n>chr2\n{'ACGT' * 2000}\n")
     (folder / "dev.csv").write_text("sequence,label\nACGT,a\nACGG,b\n")
     return folder
 

@@ -63,6 +63,21 @@ def test_the_encoder_comes_out_of_every_published_model(tmp_path, loader, task):
         assert torch.equal(encoder[name], tensor)
 
 
+@pytest.mark.parametrize(
+    ("loader", "next_segment", "drawn"),
+    [
+        ("load_masked_lm", True, {"pooler.weight", "pooler.bias", "classifier.weight", "classifier.bias"}),
+        ("load_pretraining", True, set()),
+        ("load_pretraining", False, set()),
+    ],
+)
+def test_the_head_of_next_segments_is_taken_over_where_there_is_one(tmp_path, loader, next_segment, drawn):
+    task = replace(MASKED, next_segment=next_segment)
+    start = read_start(published(tmp_path / "hub", loader), task)
+    model, taken = filled(start, task)
+    assert set(model.state_dict()) - taken == drawn
+
+
 def test_a_dense_model_becomes_a_bigbird_that_guesses_the_same(tmp_path):
     dense_folders = pytest.importorskip("dense_folders")
     folder, theirs = dense_folders.dense_folder(

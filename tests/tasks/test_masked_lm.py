@@ -7,6 +7,7 @@ import torch
 
 from bigbird.data.packing import TokenPiece, TokenRow
 from bigbird.data.records import Record
+from bigbird.data.segment_pairs import PairRow, SegmentPair
 from bigbird.errors import ConfigError, DataError
 from bigbird.predictor import Predictor
 from bigbird.tasks import MaskedLM
@@ -17,6 +18,7 @@ from bigbird.training import evaluation
 from helpers import SINGLE_BASE, dna, loaded_model
 
 TASK = MaskedLM(max_length=256)
+PAIRS = MaskedLM(max_length=256, next_segment=True)
 BPE = DnaTokenizer.train([dna(300, seed) for seed in range(100)], vocab_size=100)
 
 TEXT = train_text_tokenizer(["the elephant sat", "an elephant ran home"] * 9, vocab_size=300)
@@ -199,14 +201,74 @@ def test_one_pass_gives_the_score_and_the_loss_of_training(monkeypatch):
     assert len(calls) == 1
 
 
+def pair(*, follows=True, texts=(1, 2), lengths=(60, 90)):
+    first, second = (
+        piece(SINGLE_BASE, dna(length, seed), document=seed, draw=seed)
+        for seed, length in zip(texts, lengths, strict=True)
+    )
+    return SegmentPair(first, second, follows)
+
+
+def test_a_pair_has_two_texts_their_types_and_their_order():
+    (example,) = examples_of(PairRow((pair(),)), PAIRS)
+    cls, sep = (SINGLE_BASE.special_id(name) for name in ("[CLS]", "[SEP]"))
+    assert example.token_ids[[0, 61, -1]].tolist() == [cls, sep, sep]
+    assert example.token_types.tolist() == [0] * 62 + [1] * 91
+    assert len(example.token_ids) == len(example.targets) == len(example.weights) == len(example.starts) == 153
+    alone = examples_of(TokenRow((pair().second,)), PAIRS)[0]
+    assert (example.token_ids[62:] == alone.token_ids[1:]).all()  # hidden as it is anywhere
+    assert [examples_of(PairRow((pair(follows=follows),)), PAIRS)[0].order for follows in (True, False)] == [0, 1]
+
+
+def test_a_piece_too_short_for_two_has_no_order():
+    (example,) = examples_of(PairRow((pair()._replace(second=None),)), PAIRS)
+    assert (example.token_types, example.order) == (None, -1)
+    batch = PAIRS.collate([example, *examples_of(PairRow((pair(),)), PAIRS)], block_size=16)
+    assert batch.order.tolist() == [-1, 0]
+    assert batch.token_types.sum() == 91
+    assert PAIRS.collate([example], block_size=16).order is None
+
+
+def test_the_loss_of_pairs_adds_that_of_their_order():
+    loaded = loaded_model(PAIRS, num_token_types=2)
+    rows = [PairRow((pair(), pair(follows=False, texts=(3, 4)))), PairRow((pair()._replace(second=None),))]
+    examples = [example for row in rows for example in examples_of(row, PAIRS)]
+    batch = PAIRS.collate(examples, block_size=16)
+    with torch.no_grad():
+        logits = loaded.model(batch.token_ids, batch.layout, token_types=batch.token_types)
+        loss = PAIRS.loss(loaded.model, batch)
+    tokens = batch.layout.unpack(logits.tokens).double().log_softmax(1)
+    hidden = torch.nonzero(batch.targets >= 0)[:, 0]
+    expected = -tokens[hidden, batch.targets[hidden].long()].sum()
+    order = -logits.order.double().log_softmax(1)
+    expected = expected + 0.15 * 153 * (order[0, 0] + order[1, 1])
+    assert float(loss.total) == pytest.approx(float(expected), rel=1e-5)
+    assert int(loss.num_targets) == len(hidden)
+    predictions = list(Predictor(loaded).predict(rows))
+    assert PAIRS.mean_loss(predictions) == pytest.approx(float(expected) / len(hidden), rel=1e-5)
+    scores = PAIRS.score(predictions, rows)
+    guessed = [int(row.argmax()) == truth for row, truth in zip(logits.order[:2], (0, 1), strict=True)]
+    assert scores["order_accuracy"].value == np.mean(guessed)
+    assert by_document(predictions, rows).numbers.tolist() == [1, 3]
+
+
+def test_a_model_of_pairs_scores_single_texts_too():
+    loaded = loaded_model(PAIRS, num_token_types=2)
+    rows = [TokenRow((piece(SINGLE_BASE, dna(60, 1)),))]
+    assert set(PAIRS.score(list(Predictor(loaded).predict(rows)), rows)) == {"bits_per_letter"}
+
+
+def test_pairs_need_two_token_types():
+    with pytest.raises(ConfigError, match=r"num_token_types must be at least 2, got 0; set start.encoder"):
+        loaded_model(PAIRS)
+
+
 def test_the_loss_of_nothing_hidden_is_unknown():
     assert math.isnan(TASK.mean_loss([]))
 
 
 def test_a_piece_longer_than_the_model_reads_is_refused():
-    with pytest.raises(
-        ConfigError, match=r"document 0' has 255 tokens.* task.max_length 256. Give data.row_length=256"
-    ):
+    with pytest.raises(ConfigError, match=r"document 0' has 257 tokens .* task.max_length 256. Give data.row_leng"):
         examples_of(TokenRow((piece(SINGLE_BASE, dna(255, 1)),)))
 
 

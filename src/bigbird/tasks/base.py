@@ -34,6 +34,8 @@ class Example(NamedTuple):
     targets      float32, per label or [length, labels], as the task wants it; empty when nothing is known
     weights      float32, of the shape of targets: 0 where the truth is unknown
     is_reversed  the window was read on the other strand; starts and ends still count on the record's own
+    token_types  int64 [length], 0 for the first of two texts, 1 for the second; None where there is one
+    order        0 when the second text follows the first, 1 when it is any other, -1 when nobody asks
     """
 
     record: int
@@ -43,6 +45,8 @@ class Example(NamedTuple):
     targets: NDArray[np.float32]
     weights: NDArray[np.float32]
     is_reversed: bool = False
+    token_types: NDArray[np.int64] | None = None
+    order: int = -1
 
 
 class Batch(NamedTuple):
@@ -50,16 +54,22 @@ class Batch(NamedTuple):
 
     token_ids         int64 [total]
     targets, weights  float32, the examples' own, one behind the other along the first axis
+    token_types       int64 [total]; None where every example is one text
+    order             int64 [examples], see `Example`; None where nobody asks
     """
 
     token_ids: Tensor
     layout: DocumentLayout
     targets: Tensor
     weights: Tensor
+    token_types: Tensor | None = None
+    order: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch with its tensors on `device`."""
-        return Batch(self.token_ids.to(device), self.layout, self.targets.to(device), self.weights.to(device))
+        types, order = (None if one is None else one.to(device) for one in (self.token_types, self.order))
+        targets, weights = self.targets.to(device), self.weights.to(device)
+        return Batch(self.token_ids.to(device), self.layout, targets, weights, types, order)
 
 
 class Loss(NamedTuple):
@@ -122,7 +132,16 @@ def packed(examples: Sequence[Example], *, block_size: int) -> Batch:
         layout,
         torch.from_numpy(np.concatenate([example.targets for example in examples])),
         torch.from_numpy(np.concatenate([example.weights for example in examples])),
+        _token_types(examples, layout),
+        None if all(example.order < 0 for example in examples) else torch.tensor([e.order for e in examples]),
     )
+
+
+def _token_types(examples: Sequence[Example], layout: DocumentLayout) -> Tensor | None:
+    if all(example.token_types is None for example in examples):
+        return None
+    types = [np.zeros_like(e.token_ids) if e.token_types is None else e.token_types for e in examples]
+    return layout.pack(torch.from_numpy(np.concatenate(types)))
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -10,18 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigbird.data.packing import TokenRow
+from bigbird.data.segment_pairs import PairRow
 from bigbird.data.sources import Item
 from bigbird.errors import DataError
 from bigbird.tasks import metrics
 from bigbird.tasks.metrics import Estimate
 
 
+class OrderScore(NamedTuple):
+    """Whether a pair's order was guessed right, and what it adds to the loss."""
+
+    is_right: bool
+    loss: float
+
+
 class WindowScore(NamedTuple):
-    """Hidden tokens of one window: their summed negative log-likelihood, the letters they stand for, their number."""
+    """Hidden tokens of one window: their summed negative log-likelihood, the letters they stand for, their number.
+
+    order  of a pair of segments
+    """
 
     nats: float
     num_letters: int
     num_tokens: int
+    order: OrderScore | None = None
 
 
 class MaskedScore(NamedTuple):
@@ -44,6 +56,11 @@ class MaskedScore(NamedTuple):
         """How many tokens were hidden."""
         return sum(window.num_tokens for window in self.windows)
 
+    @property
+    def orders(self) -> list[OrderScore]:
+        """Of its pairs."""
+        return [window.order for window in self.windows if window.order is not None]
+
 
 class DocumentScores(NamedTuple):
     """One entry per record, or per document of a corpus in the order they first come.
@@ -61,12 +78,16 @@ class DocumentScores(NamedTuple):
 
 
 def by_document(predictions: Sequence[MaskedScore], items: Sequence[Item]) -> DocumentScores:
-    """Windows of one document put together, wherever its pieces lay; `items` are all records or all rows."""
+    """Windows of one document put together, wherever its pieces lay; a pair counts for the document of its first part.
+
+    `items` are all records or all rows.
+    """
     windows: dict[int, list[WindowScore]] = {}
     names: dict[int, str] = {}
     for number, (prediction, item) in enumerate(zip(predictions, items, strict=True)):
-        if isinstance(item, TokenRow):
-            for window, piece in zip(prediction.windows, item.pieces, strict=True):
+        if isinstance(item, TokenRow | PairRow):
+            pieces = item.pieces if isinstance(item, TokenRow) else [pair.first for pair in item.pairs]
+            for window, piece in zip(prediction.windows, pieces, strict=True):
                 windows.setdefault(piece.document, []).append(window)
                 names[piece.document] = piece.name
         else:
@@ -88,6 +109,12 @@ def bits_per_letter(nats: NDArray[np.float64], letters: NDArray[np.int64]) -> fl
 def estimate(documents: DocumentScores) -> Estimate:
     """Bits per letter, with an interval over documents."""
     return metrics.bootstrap(bits_per_letter, documents.nats, documents.letters)
+
+
+def order_accuracy(predictions: Sequence[MaskedScore]) -> Estimate:
+    """Share of pairs whose order was guessed right, with an interval over pairs."""
+    is_right = np.array([order.is_right for prediction in predictions for order in prediction.orders], np.float64)
+    return metrics.bootstrap(lambda some: float(np.mean(some)), is_right)
 
 
 def difference(one: DocumentScores, other: DocumentScores) -> Estimate:
