@@ -84,6 +84,12 @@ def test_a_piece_too_short_for_two_stays_whole():
     assert len(pair.first.token_ids) == 3
 
 
+def test_the_other_document_may_lie_in_the_same_row():
+    for epoch in range(20):
+        for pair in PairedSource(Rows(num_rows=1)).record(0, epoch=epoch).pairs:
+            assert (pair.first.document == pair.second.document) == pair.follows
+
+
 def test_held_out_rows_are_paired_alike():
     rows = [Rows().record(index, epoch=-1) for index in range(5)]
     paired = PairedRows(rows)

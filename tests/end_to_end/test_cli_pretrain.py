@@ -10,6 +10,8 @@ import pytest
 from bigbird import cli
 from bigbird.checkpoint import load_model, save_model
 from bigbird.data.prepared import PreparedCorpus
+from bigbird.interop.huggingface import save
+from bigbird.interop.starting import read_start
 from bigbird.tasks import MaskedLM
 from helpers import YES_NO, loaded_model
 from hub_folders import CONFIG, hub_folder
@@ -87,6 +89,17 @@ def test_from_a_corpus_to_a_model_and_its_bits_per_letter(bigbird, tmp_path, rec
     assert code == 0
     assert out == f"bits_per_letter\t{out.split()[1]} {' '.join(out.split()[2:])}\n"
     assert float(out.split()[1]) == pytest.approx(figures[128], abs=1e-3)
+
+
+def test_the_base_recipe_makes_a_model_that_can_be_published(bigbird, tmp_path):
+    text_corpus(tmp_path)
+    assert bigbird("train", "text.pretrain_base", "--out", "run", *SHORT, *TINY)[0] == 0
+    loaded = load_model(tmp_path / "run/model")
+    save(loaded.model, tmp_path / "published")
+    loaded.tokenizer.save(tmp_path / "published")
+    start = read_start(str(tmp_path / "published"), loaded.task)
+    assert start.encoder == loaded.encoder
+    assert all((start.weights[name] == tensor).all() for name, tensor in loaded.model.state_dict().items())
 
 
 def test_from_a_published_model_with_its_tokenizer(bigbird, tmp_path):

@@ -183,6 +183,8 @@ def test_a_difference_is_taken_document_by_document():
         for seed, some in ((0, rows), (1, rows[::-1]))
     )
     assert difference(one, one) == (0, 0, 0)
+    turned_around = DocumentScores(*(column[::-1] for column in one))
+    assert difference(one, turned_around) == (0, 0, 0)  # paired by document, in whatever order
     apart, turned = difference(one, other), difference(other, one)
     assert apart.value == pytest.approx(-turned.value)
     assert apart.low <= apart.value <= apart.high
