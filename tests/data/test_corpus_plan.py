@@ -1,5 +1,7 @@
 """Rows of an epoch: every token once, as full as blocks allow, as many rows whatever the order."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,7 +25,7 @@ def rows_of(plan):
     """The pieces (document, start, end) of each row."""
     pieces = list(zip(plan.documents.tolist(), plan.starts.tolist(), plan.ends.tolist(), strict=True))
     bounds = plan.row_starts.tolist()
-    return [pieces[first:end] for first, end in zip(bounds, bounds[1:], strict=False)]
+    return [pieces[first:end] for first, end in pairwise(bounds)]
 
 
 @settings(deadline=None, max_examples=200)
