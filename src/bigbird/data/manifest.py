@@ -84,10 +84,12 @@ def write_checked(path: Path, values: Mapping[str, Any]) -> None:
 def read_checked(path: Path) -> dict[str, Any]:
     """The values that `write_checked` wrote; a changed byte is a `DataError`."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}. {_CURE}") from None
-    if not isinstance(values, dict) or values.pop(_CHECKSUM, None) != _checksum(values):
+    is_as_written = isinstance(values, dict) and json_text(values) == text
+    if not is_as_written or values.pop(_CHECKSUM, None) != _checksum(values):
         raise DataError(f"{path} is damaged or was changed by hand: its checksum does not fit it. {_CURE}")
     if values.pop("format", None) != FORMAT:
         raise DataError(f"{path} has another format than {FORMAT}, which this bigbird reads. Prepare the corpus anew.")

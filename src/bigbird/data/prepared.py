@@ -81,8 +81,12 @@ class PreparedCorpus:
         """The tokenizer its ids belong to."""
         return load_corpus_tokenizer(self.folder, expected_id=self.tokenizer_id)
 
-    def tokens(self, document: int, start: int, end: int) -> NDArray[np.int32]:
-        """Tokens [start, end) of a document, without special tokens."""
+    def tokens(self, document: int, start: int = 0, end: int | None = None) -> NDArray[np.int32]:
+        """Tokens [start, end) of a document, all of them by default, without special tokens."""
+        length = int(self.num_tokens[document])
+        end = length if end is None else end
+        if not 0 <= start <= end <= length:
+            raise IndexError(f"tokens {start} to {end} of document {document}, which has {length}")
         shard = self._shard_of(document)
         first = int(self._offsets[document])
         return self._tokens(shard)[first + start : first + end].astype(np.int32)

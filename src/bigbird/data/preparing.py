@@ -102,7 +102,8 @@ class _Preparing:
         else:
             check_same(self._folder, settings=(state.settings, settings), sources=(state.sources, sources))
         counted = state.counted or self._count()
-        state = self._keep(replace(state, counted=counted))
+        if state.counted is None:
+            state = self._keep(replace(state, counted=counted))
         if not state.tokenizer_id:
             tokenizer = self._given or self._new_tokenizer(counted)
             made = save_tokenizer(tokenizer, self._folder)
