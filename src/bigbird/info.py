@@ -16,6 +16,7 @@ from bigbird.recipes import RECIPES
 _OPTIONAL = (
     ("dna", "pysam", "genomes through an index"),
     ("plot", "matplotlib", "pictures"),
+    ("tensorboard", "tensorboard", "`bigbird train` with training.tensorboard"),
     ("hf", "transformers", "Hugging Face's BigBird in `bigbird bench`"),
 )
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from rich.console import Console
 from torch import nn
 
 from bigbird import config as configs
-from bigbird.checkpoint import LoadedModel, empty_model, load_notes
+from bigbird.checkpoint import LoadedModel, load_notes
 from bigbird.data.files import check_new_folder, written_whole
 from bigbird.data.held_out import check_block_size, check_tokenizer
 from bigbird.data.records import Record
@@ -21,21 +22,31 @@ from bigbird.data.segment_pairs import PairedRows, PairedSource
 from bigbird.data.sources import DataConfig, Datasets, FixedRecords, RecordSource
 from bigbird.errors import CheckpointError, ConfigError, DataError
 from bigbird.interop.starting import read_start
-from bigbird.machine import check_memory
 from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks import AnyTask, Classification, MaskedLM, TokenClassification
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer
-from bigbird.training.reporting import Reporter
+from bigbird.training import room
+from bigbird.training.distributed import Ranks, joined
+from bigbird.training.engine import check_engine
+from bigbird.training.memory_model import MemoryModel
+from bigbird.training.reporting import METRICS_FILE, Reporter
+from bigbird.training.run_lock import run_lock
 from bigbird.training.settings import TrainingConfig
-from bigbird.training.state import has_state
+from bigbird.training.silence import Silence
+from bigbird.training.state_store import has_state
 from bigbird.training.step import seeded
+from bigbird.training.tensorboard import check_tensorboard
 from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER, Trainer
 
 RUN_FILE = "run.json"
-MAY_CHANGE = ("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every")
+MAY_CHANGE = (
+    *("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every"),
+    *("training.keep_states", "training.max_skipped"),
+    *("training.sharding", "training.checkpoint_activations", "training.compile"),  # where and how, never what
+    "training.tensorboard",
+)
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
 CORPUS_NOTE = "corpus_sha256"  # among a model's notes: of the manifest of the corpus it learned from
-BYTES_PER_PARAMETER = 16  # in training: the weight, its gradient and AdamW's two averages, all float32
 
 TokenizerKind = Literal["bpe", "single-base", "kmers", "corpus"]
 
@@ -82,29 +93,111 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-def train(config: RunConfig, folder: Path, *, resume: bool = False, console: Console | None = None) -> LoadedModel:
-    """Carry out a run in `folder`; returns the best model, which also lies in `folder`/model."""
-    if resume:
-        _check_same_run(config, folder)
-    elif has_state(folder / STATE_FOLDER) or (folder / MODEL_FOLDER).exists():
-        raise ConfigError(f"{folder} holds a run already; resume it with --resume, or choose another folder")
+def train(
+    config: RunConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    resume_from: int | None = None,
+    auto_resume: bool = False,
+    console: Console | None = None,
+) -> LoadedModel:
+    """Carry out a run in `folder`; returns the best model, which also lies in `folder`/model.
+
+    When the environment says that this process is one of several (`torchrun`), all of them call this alike.
+
+    resume       go on from the newest sound state
+    resume_from  the step whose state to go on from instead; None is the newest
+    auto_resume  go on if there is a state, else begin: what a run that is restarted by itself must do
+    """
+    with joined() as ranks, ExitStack() as held:
+        check_engine(config.training, ranks)
+        if config.training.tensorboard:
+            check_tensorboard()
+        ranks.on_first(lambda: held.enter_context(_locked(folder)))
+        is_resumed = ranks.on_first(lambda: _check_folder(config, folder, resume=resume, auto_resume=auto_resume))
+        datasets = _datasets(config)
+        if is_resumed and datasets.sha256:
+            _check_same_corpus(folder, datasets)
+        loaded = _starting_point(config, datasets, ranks.device)
+        trainer = Trainer(
+            loaded,
+            config.training,
+            source=datasets.train,
+            validation=datasets.validation,
+            folder=folder,
+            ranks=ranks,
+        )
+        ranks.on_first(lambda: _tell_need(loaded, config.training, datasets, ranks, console))
+        if is_resumed:
+            trainer.resume(resume_from)
+        else:
+            trainer.begin()
+        ranks.on_first(lambda: _write_config(config, folder))
+        _check_shared(folder, ranks)
+        letter = "base" if isinstance(loaded.tokenizer, DnaTokenizer | KmerTokenizer) else "character"
+        with _reporter(config, folder, trainer.progress.step, console, ranks, letter=letter) as reporter:
+            return trainer.run(reporter)
+
+
+def _locked(folder: Path) -> AbstractContextManager[None]:
     check_new_folder(folder)
-    datasets = _datasets(config)
-    if resume and datasets.sha256:
-        _check_same_corpus(folder, datasets)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    loaded = _starting_point(config, datasets, device)
-    trainer = Trainer(loaded, config.training, source=datasets.train, validation=datasets.validation, folder=folder)
-    if resume:
-        trainer.resume()
-    else:
-        trainer.begin()
+    return run_lock(folder)
+
+
+def _check_folder(config: RunConfig, folder: Path, *, resume: bool, auto_resume: bool) -> bool:
+    """True when the run goes on with what `folder` holds; raises when it may not be written into."""
+    is_begun = has_state(folder / STATE_FOLDER)
+    if resume or (auto_resume and is_begun):
+        _check_same_run(config, folder)
+        return is_begun or _has_steps(folder / METRICS_FILE)
+    # A run that died before its first state may have left a model; one that restarts itself writes over it.
+    if not auto_resume and (is_begun or (folder / MODEL_FOLDER).exists()):
+        raise ConfigError(f"{folder} holds a run already; resume it with --resume, or choose another folder")
+    return False
+
+
+def _write_config(config: RunConfig, folder: Path) -> None:
     with written_whole(folder / RUN_FILE) as path:
         path.write_text(json.dumps(configs.to_json(config), indent=2) + "\n")
-    with Reporter(
-        folder, num_steps=config.training.num_steps, first_step=trainer.progress.step, console=console
-    ) as reporter:
-        return trainer.run(reporter)
+
+
+def _check_shared(folder: Path, ranks: Ranks) -> None:
+    """Raise unless every process sees the folder that process 0 writes."""
+    if not ranks.all_of((folder / RUN_FILE).exists()):
+        raise ConfigError(
+            f"not every process of the run sees {folder / RUN_FILE}; with several machines --out must be a folder on a "
+            f"disk they share"
+        )
+
+
+def _reporter(
+    config: RunConfig, folder: Path, step: int, console: Console | None, ranks: Ranks, *, letter: str
+) -> Reporter:
+    if not ranks.is_first:
+        return cast("Reporter", Silence())
+    return Reporter(
+        folder,
+        num_steps=config.training.num_steps,
+        first_step=step,
+        console=console,
+        letter=letter,
+        tensorboard=config.training.tensorboard,
+    )
+
+
+def _tell_need(
+    loaded: LoadedModel, config: TrainingConfig, datasets: Datasets, ranks: Ranks, console: Console | None
+) -> None:
+    """Print how much memory the run needs; raise ConfigError when it surely cannot be had."""
+    model = MemoryModel(loaded, config, datasets.train, num_validation=len(datasets.validation), ranks=ranks)
+    for line in room.told(model, room.available_on(ranks.device)):
+        (console or Console(stderr=True)).print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _has_steps(metrics: Path) -> bool:
+    """Whether a run has got beyond its first evaluation; one killed before its first state has nothing to lose."""
+    return metrics.exists() and b'"event": "step"' in metrics.read_bytes()
 
 
 def _check_same_run(config: RunConfig, folder: Path) -> None:
@@ -238,34 +331,6 @@ def _new_model(task: AnyTask, encoder: EncoderConfig, seed: int, device: torch.d
             f"task.max_length {task.max_length} is more than the model reads ({encoder.max_length}). "
             f"Set task.max_length={encoder.max_length}, or start.encoder.max_length for a new model."
         )
-    _check_room(task, encoder, device)
+    room.check_weights(task, encoder, device)
     with seeded(seed, device=torch.device("cpu")):
         return task.build_model(encoder).to(device)
-
-
-def _check_room(task: AnyTask, encoder: EncoderConfig, device: torch.device) -> None:
-    """Raise, before anything is built, when the model cannot be trained on this machine."""
-    described = (
-        f"hidden_size {encoder.hidden_size:,}, inner_size {encoder.inner_size:,}, num_layers {encoder.num_layers:,}, "
-        f"vocab_size {encoder.vocab_size:,}, max_length {encoder.max_length:,}"
-    )
-    try:
-        num_parameters = _num_parameters(task, encoder)
-    except ConfigError as error:
-        raise ConfigError(f"no model can be that large ({described}): {error}. Give smaller sizes.") from None
-    check_memory(
-        BYTES_PER_PARAMETER * num_parameters,
-        f"training a model of {num_parameters:,} parameters ({described})",
-        device=str(device),
-        cure="Give smaller sizes, for example --set start.encoder.hidden_size=256.",
-    )
-
-
-def _num_parameters(task: AnyTask, encoder: EncoderConfig) -> int:
-    """Layers are alike: the second tells what each further one adds."""
-    one, two = (_num_parameters_with(task, replace(encoder, num_layers=num_layers)) for num_layers in (1, 2))
-    return one + (encoder.num_layers - 1) * (two - one)
-
-
-def _num_parameters_with(task: AnyTask, encoder: EncoderConfig) -> int:
-    return sum(parameter.numel() for parameter in empty_model(lambda: task.build_model(encoder)).parameters())

@@ -127,6 +127,15 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def sync(path: Path) -> None:
+    """Let a file, or the names in a folder, reach the disk: only then does a loss of power leave them as they are."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def json_text(value: object) -> str:
     """Indented JSON; what JSON has no number for, NaN and infinity, is null."""
     return json.dumps(_without_nan(value), indent=2, allow_nan=False) + "\n"

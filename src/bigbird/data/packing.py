@@ -43,6 +43,11 @@ class TokenRow:
 
     pieces: tuple[TokenPiece, ...]
 
+    @property
+    def name(self) -> str:
+        """The names of its documents."""
+        return " + ".join(piece.name for piece in self.pieces)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RowShape:

@@ -73,10 +73,14 @@ class Batch(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """Summed, not averaged, so that micro-batches and several GPUs divide once and exactly."""
+    """Summed, not averaged, so that micro-batches and several GPUs divide once and exactly.
+
+    num_letters  bases or characters that the targets stand for, where the total is nats of guessing them
+    """
 
     total: Tensor
     num_targets: Tensor
+    num_letters: Tensor | None = None
 
 
 class Task(Protocol):

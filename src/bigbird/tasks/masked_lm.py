@@ -89,12 +89,12 @@ class MaskedLM:
         return packed(examples, block_size=block_size)
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
-        """Cross-entropy over the hidden tokens; of pairs also over their order."""
+        """Cross-entropy over the hidden tokens; of pairs over their order too, so that it tells no bits per letter."""
         guesses = _guesses(model, batch)
-        total = guesses.nats.sum()
-        if guesses.order is not None:
-            total = total + (guesses.order_nats * self._pair_weights(batch)).sum()
-        return Loss(total, torch.tensor(len(guesses.nats), device=total.device))
+        total, count = guesses.nats.sum(), torch.tensor(len(guesses.nats), device=guesses.nats.device)
+        if guesses.order is None:
+            return Loss(total, count, batch.weights.sum())
+        return Loss(total + (guesses.order_nats * self._pair_weights(batch)).sum(), count)
 
     def predict(self, model: nn.Module, examples: Sequence[Example], *, block_size: int) -> list[MaskedScore]:
         """See `Task`."""

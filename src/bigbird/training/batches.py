@@ -9,23 +9,28 @@ from dataclasses import dataclass
 from bigbird.checkpoint import LoadedModel
 from bigbird.data.sources import RecordSource, shuffled
 from bigbird.tasks import Batch
+from bigbird.training.distributed import ALONE, Ranks
 from bigbird.training.settings import TrainingConfig
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Micro-batches of a run. Step s reads positions s * batch_size … of the source's shuffled epochs."""
+    """Micro-batches of a run. Step s reads positions s * batch_size … of the source's shuffled epochs.
+
+    Of a step's micro-batches process r of R computes numbers r, r + R, …: every record once, whatever R is.
+    """
 
     loaded: LoadedModel
     config: TrainingConfig
     source: RecordSource
+    ranks: Ranks = ALONE
 
     def of_step(self, step: int) -> list[Batch]:
-        """The micro-batches of one step."""
+        """This process' micro-batches of one step."""
         config = self.config
         first = step * config.batch_size
         starts = range(first, first + config.batch_size, config.micro_batch_size)
-        return [self._micro_batch(start) for start in starts]
+        return [self._micro_batch(start) for start in starts[self.ranks.rank :: self.ranks.count]]
 
     def from_step(self, step: int) -> Iterator[list[Batch]]:
         """The micro-batches of each remaining step."""

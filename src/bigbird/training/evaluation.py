@@ -13,24 +13,24 @@ from bigbird.tasks import Estimate, MaskedLM
 from bigbird.tasks.base import Item, device_of, in_batches
 from bigbird.tasks.metrics import LOWER_IS_BETTER
 from bigbird.tasks.prediction import predictions
+from bigbird.training.distributed import ALONE, Ranks
 
 
-def evaluate(loaded: LoadedModel, records: Sequence[Item]) -> dict[str, Estimate]:
+def evaluate(loaded: LoadedModel, records: Sequence[Item], ranks: Ranks = ALONE) -> dict[str, Estimate]:
     """Metrics with 95 % intervals, and the mean "loss" per target (without an interval).
 
-    What a masked model predicts holds its loss too, so that one pass is enough.
+    Each process computes every so manieth record; all of them then have, and score, the answers of all. What a masked
+    model predicts holds its loss too, so that one pass is enough.
     """
-    block_size = loaded.encoder.pattern.block_size
-    answers = list(
-        predictions(records, model=loaded.model, task=loaded.task, tokenizer=loaded.tokenizer, block_size=block_size)
-    )
-    task = loaded.task
-    loss = task.mean_loss(answers) if isinstance(task, MaskedLM) else mean_loss(loaded, records)
+    task, block_size, share = loaded.task, loaded.encoder.pattern.block_size, records[ranks.rank :: ranks.count]
+    own = predictions(share, model=loaded.model, task=task, tokenizer=loaded.tokenizer, block_size=block_size)
+    answers = ranks.gathered(list(own))
+    loss = task.mean_loss(answers) if isinstance(task, MaskedLM) else mean_loss(loaded, share, ranks)
     return {"loss": Estimate(loss, math.nan, math.nan), **task.score(answers, records)}
 
 
-def mean_loss(loaded: LoadedModel, records: Sequence[Item]) -> float:
-    """The training loss on these records, without dropout."""
+def mean_loss(loaded: LoadedModel, records: Sequence[Item], ranks: Ranks = ALONE) -> float:
+    """The training loss, without dropout, on the records of all processes; `records` are this one's."""
     model, task, total, count = loaded.model, loaded.task, 0.0, 0.0
     examples = [e for record in records for e in task.encode(record, loaded.tokenizer, purpose="train")]
     was_training = model.training
@@ -41,6 +41,7 @@ def mean_loss(loaded: LoadedModel, records: Sequence[Item]) -> float:
             loss = task.loss(model, batch)
             total, count = total + float(loss.total), count + float(loss.num_targets)
     model.train(was_training)
+    total, count = ranks.summed(total, count)
     return total / count if count else math.nan
 
 

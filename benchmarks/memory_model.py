@@ -1,0 +1,128 @@
+"""The memory foretold for a run against the peak of real runs, each in a process of its own.
+
+python benchmarks/memory_model.py benchmarks/results/memory_model.json
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bigbird import randomness
+from bigbird.attention import PatternSpec
+from bigbird.bench.about import about
+from bigbird.data.files import written_whole
+from bigbird.data.sources import FileData
+from bigbird.machine import keep_freed_memory
+from bigbird.model.encoder import EncoderConfig
+from bigbird.run import RunConfig, Scratch, train
+from bigbird.tasks import Classification, MaskedLM
+from bigbird.training import room
+from bigbird.training.settings import TrainingConfig
+
+# (encoder, task and training settings); those named "fit" gave the share of gaps, the others are only foretold
+CASES = {
+    "fit: small rows": {"hidden": 256, "layers": 4, "length": 1024, "micro": 4},
+    "fit: one long row": {"hidden": 256, "layers": 4, "length": 4096, "micro": 1},
+    "fit: bfloat16": {"hidden": 256, "layers": 4, "length": 2048, "micro": 2, "precision": "bfloat16"},
+    "mini, 8 x 512": {"hidden": 256, "layers": 4, "length": 512, "micro": 8, "batch": 16},
+    "mini, 2 x 4096": {"hidden": 256, "layers": 4, "length": 4096, "micro": 2, "batch": 4},
+    "deep and narrow": {"hidden": 128, "layers": 10, "length": 2048, "micro": 2},
+    "wide and shallow": {"hidden": 768, "layers": 2, "length": 1024, "micro": 2},
+    "base width, 1 x 512": {"hidden": 768, "layers": 6, "length": 512, "micro": 1},
+    "bfloat16, 1 x 4096": {"hidden": 512, "layers": 4, "length": 4096, "micro": 1, "precision": "bfloat16"},
+    "checkpointed": {"hidden": 256, "layers": 8, "length": 4096, "micro": 1, "checkpoint": True},
+    "classification": {"hidden": 256, "layers": 4, "length": 1024, "micro": 4, "task": "classification"},
+    "adafactor": {"hidden": 512, "layers": 4, "length": 512, "micro": 2, "optimizer": "adafactor"},
+    "large, 2 x 4096": {"hidden": 512, "layers": 8, "length": 4096, "micro": 2, "batch": 4},
+}
+NUM_STEPS = 4
+
+
+def main() -> None:
+    """Measure all cases, or carry one out and print what it took."""
+    if sys.argv[1] == "--one":
+        print(json.dumps(one(json.loads(sys.argv[2]))))
+        return
+    results = []
+    for name, case in CASES.items():
+        started = time.perf_counter()
+        found = subprocess.run(
+            [sys.executable, __file__, "--one", json.dumps(case)], capture_output=True, text=True, check=False
+        )
+        if found.returncode:
+            print(name, "failed:", found.stderr[-2000:])
+            continue
+        result = {"name": name, "case": case, **json.loads(found.stdout.splitlines()[-1])}
+        results.append(result)
+        parts = {part: f"{value / 2**20:.0f}" for part, value in result["foretold"].items()}
+        print(f"{name:24} {result['error']:+.1%}  peak {result['peak'] / 2**20:.0f} MiB  {parts}", end="  ", flush=True)
+        print(f"{time.perf_counter() - started:.0f} s", flush=True)
+    worst = max((abs(result["error"]) for result in results), default=None)
+    with written_whole(Path(sys.argv[1])) as path:
+        path.write_text(json.dumps({"about": about(), "worst_error": worst, "results": results}, indent=1) + "\n")
+
+
+def one(case: dict) -> dict:
+    """Train as `bigbird train` does; what was foretold and the peak of this process."""
+    keep_freed_memory()
+    foretold = {}
+    tell = room.told
+
+    def listening(model, *rest):
+        need = model.need()
+        parts = {name: getattr(need, name) for name in ("process", "state", "saved", "activations", "gaps", "total")}
+        foretold.update(parts)
+        return tell(model, *rest)
+
+    room.told = listening
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        train(run_config(case, Path(folder)), Path(folder) / "run")
+        seconds = time.perf_counter() - started
+    peak = status("VmHWM")
+    return {"foretold": foretold, "peak": peak, "error": foretold["total"] / peak - 1, "seconds": round(seconds, 1)}
+
+
+def run_config(case: dict, folder: Path):
+    """A run on random DNA."""
+    for name, number in (("train", 64), ("dev", 8)):
+        rows = [{"sequence": dna(number, i, case["length"] - 2), "label": ["a", "b"][i % 2]} for i in range(number)]
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    encoder = EncoderConfig(
+        vocab_size=1, hidden_size=case["hidden"], num_layers=case["layers"], num_heads=case["hidden"] // 64,
+        inner_size=4 * case["hidden"], max_length=4096, positions="rotary", norm="pre",
+        pattern=PatternSpec(block_size=64),
+    )  # fmt: skip
+    is_masked = case.get("task") != "classification"
+    return RunConfig(
+        recipe="benchmark",
+        start=Scratch(tokenizer="single-base", encoder=encoder),
+        task=MaskedLM(max_length=4096) if is_masked else Classification(labels=(), max_length=4096),
+        data=FileData(train=str(folder / "train.jsonl"), validation=str(folder / "dev.jsonl")),
+        training=TrainingConfig(
+            num_steps=NUM_STEPS, batch_size=case.get("batch", case["micro"]), micro_batch_size=case["micro"],
+            precision=case.get("precision", "float32"), evaluate_every=2, save_every=2,
+            checkpoint_activations=case.get("checkpoint", False), optimizer=case.get("optimizer", "adamw"),
+        ),
+    )  # fmt: skip
+
+
+def dna(*key_and_length: int) -> str:
+    """Random bases."""
+    *key, length = key_and_length
+    return "".join(np.array(list("ACGT"))[randomness.integers(0, 4, *key, np.arange(length))])
+
+
+def status(name: str) -> int:
+    """A value of /proc/self/status, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""What a run's own task, precision and attention keep in memory, counted on a few records.
+
+Every tensor alive at the worst moment counts, with one layer and with two. Layers are alike and the rows of a batch do
+not see each other, so memory grows in straight lines with both, and these carry the count to the run's full size. The
+count costs less than a step of the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from bigbird.checkpoint import LoadedModel
+from bigbird.data.sources import RecordSource
+from bigbird.tasks import Batch
+from bigbird.tasks.base import device_of
+from bigbird.training.batches import Batches
+from bigbird.training.block_options import apply_block_options
+from bigbird.training.live_tensors import LiveTensors
+from bigbird.training.settings import TrainingConfig
+from bigbird.training.step import seeded
+
+_PROBED_TOKENS = 1024  # enough for what does not grow with tokens to be the smaller part
+
+
+class Line(NamedTuple):
+    """Bytes over tokens: at + slope * tokens."""
+
+    at: float
+    slope: float
+
+    def __call__(self, tokens: float) -> float:
+        """Bytes, never below 0."""
+        return max(0.0, self.at + self.slope * tokens)
+
+    @classmethod
+    def through(cls, points: Sequence[tuple[float, float]]) -> Line:
+        """The line through the first and the last of (tokens, bytes); level when these are as many tokens."""
+        (x, y), (other_x, other_y) = points[0], points[-1]
+        slope = (other_y - y) / (other_x - x) if other_x != x else 0.0
+        return cls(y - slope * x, slope)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """Bytes at the worst moment of a micro-batch, beside weights and gradients, over tokens.
+
+    one_layer, two_layers  of learning, forward and backward
+    scoring                of an evaluation, which keeps nothing, so that layers do not matter
+    """
+
+    one_layer: Line
+    two_layers: Line
+    scoring: Line
+
+    def learning(self, tokens: float, *, num_layers: int) -> float:
+        """Bytes of a micro-batch of that many tokens in a model of that many layers."""
+        first = self.one_layer(tokens)
+        return first + (num_layers - 1) * (self.two_layers(tokens) - first)
+
+
+def count(loaded: LoadedModel, config: TrainingConfig, source: RecordSource) -> Counted:
+    """Compute a few records with one and two layers of the run's model, and count."""
+    batches = few_batches(loaded, config, source)
+    models = [_model(loaded, config, num_layers) for num_layers in (1, 2)]
+    one, two = (
+        Line.through([(b.layout.total_length, _learning(loaded, config, model, b)) for b in batches])
+        for model in models
+    )
+    scoring = Line.through([(b.layout.total_length, _scoring(loaded, models[0], b)) for b in batches])
+    return Counted(one_layer=one, two_layers=two, scoring=scoring)
+
+
+def few_batches(loaded: LoadedModel, config: TrainingConfig, source: RecordSource) -> list[Batch]:
+    """The run's first records: about `_PROBED_TOKENS` of them, and twice as many where a micro-batch has them."""
+
+    def first(num_records: int) -> Batch:
+        fewer = replace(config, batch_size=num_records, micro_batch_size=num_records)
+        (batch,) = Batches(loaded, fewer, source).of_step(0)
+        return batch
+
+    some = min(config.micro_batch_size, math.ceil(_PROBED_TOKENS / first(1).layout.total_length))
+    return [first(number) for number in dict.fromkeys((some, min(config.micro_batch_size, 2 * some)))]
+
+
+def _model(loaded: LoadedModel, config: TrainingConfig, num_layers: int) -> nn.Module:
+    """The run's model with fewer layers and new weights, and with gradients, as from a step's second micro-batch on."""
+    with seeded(0, device=torch.device("cpu")):
+        model = loaded.task.build_model(replace(loaded.encoder, num_layers=num_layers))
+    model.to(device_of(loaded.model)).train()
+    apply_block_options(model, checkpoint_activations=config.checkpoint_activations, compile_layers=False)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    return model
+
+
+def _learning(loaded: LoadedModel, config: TrainingConfig, model: nn.Module, batch: Batch) -> int:
+    device = device_of(model)
+    half = torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16")
+
+    def learn() -> None:
+        with seeded(0, device=device), half:
+            loss = loaded.task.loss(model, batch.to(device))
+        loss.total.backward()
+
+    return _peak(learn)
+
+
+def _scoring(loaded: LoadedModel, model: nn.Module, batch: Batch) -> int:
+    def score() -> None:
+        with torch.inference_mode():
+            loaded.task.loss(model, batch.to(device_of(model)))
+
+    model.eval()
+    return _peak(score)
+
+
+def _peak(call: Callable[[], None]) -> int:
+    live = LiveTensors()
+    with live:
+        call()
+    return live.peak

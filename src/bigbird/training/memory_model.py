@@ -1,0 +1,120 @@
+"""How much memory a run will need, and what would make it need less; told before it starts."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bigbird.checkpoint import LoadedModel
+from bigbird.data.sources import RecordSource
+from bigbird.tasks.base import MAX_TOKENS_PER_BATCH, device_of
+from bigbird.training.batches import Batches
+from bigbird.training.distributed import Ranks
+from bigbird.training.memory_counting import Counted, count
+from bigbird.training.settings import TrainingConfig
+
+_FLOAT32 = 4
+_OPTIMIZER_BYTES = {"adamw": 8, "adafactor": 0}  # per weight: AdamW's two averages; Adafactor keeps rows and columns
+# Freed memory that nothing fits into, for each byte in use on the way: the C library's and PyTorch's CUDA allocator.
+GAPS = {"cpu": 0.5, "cuda": 0.05}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """Bytes a run needs at its worst moment.
+
+    process      the program itself, with the libraries it has loaded
+    state        weights, gradients and what the optimizer keeps
+    saved        the copy of weights and optimizer that is written while the run goes on
+    activations  what is computed on the way: kept for gradients, or in passing
+    gaps         freed memory that nothing fits into
+    """
+
+    process: float
+    state: float
+    saved: float
+    activations: float
+    gaps: float
+
+    @property
+    def certain(self) -> float:
+        """What it takes at the very least: without gaps."""
+        return self.process + self.state + self.saved + self.activations
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.certain + self.gaps
+
+
+class MemoryModel:
+    """Foresees the memory of a run that begins with `loaded`; counts when made, see `memory_counting`.
+
+    num_validation  records of an evaluation
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, config: TrainingConfig, source: RecordSource, *, num_validation: int, ranks: Ranks
+    ) -> None:
+        self._loaded, self._config, self._source, self._ranks = loaded, config, source, ranks
+        self.kind = device_of(loaded.model).type
+        self._num_weights = sum(parameter.numel() for parameter in loaded.model.parameters())
+        step = Batches(loaded, config, source, ranks).of_step(0)
+        self._tokens = max(batch.layout.total_length for batch in step)
+        self._counted = count(loaded, config, source)
+        a_record = self._tokens / config.micro_batch_size
+        self._scored = min(max(MAX_TOKENS_PER_BATCH, a_record), num_validation * a_record)
+        self._process = resident_bytes() - _FLOAT32 * self._num_weights if self.kind == "cpu" else 0
+
+    def need(self, *, share: float = 1.0, counted: Counted | None = None) -> Need:
+        """Of the run, or with a share of its tokens per micro-batch, or counted under other settings."""
+        counted = counted or self._counted
+        shards = self._ranks.count if self._config.sharding == "fsdp" else 1
+        weights = _FLOAT32 * self._num_weights / shards
+        optimizer = _OPTIMIZER_BYTES[self._config.optimizer] * self._num_weights / shards
+        learning = counted.learning(share * self._tokens, num_layers=self._loaded.encoder.num_layers)
+        activations = max(learning, counted.scoring(self._scored))
+        return Need(
+            process=max(0, self._process),
+            state=2 * weights + optimizer,
+            saved=weights + optimizer if self.kind == "cpu" else 0,
+            activations=activations,
+            gaps=GAPS[self.kind] * activations,
+        )
+
+    def cures(self, available: float) -> Iterator[tuple[str, Need]]:
+        """Settings under which the run fits into so many bytes, the least change first."""
+        config = self._config
+        sizes = range(config.micro_batch_size - 1, 0, -1)
+        smaller = [size for size in sizes if config.batch_size % (size * self._ranks.count) == 0]
+        for size in smaller:
+            need = self.need(share=size / config.micro_batch_size)
+            if need.total <= available:
+                yield f"--set training.micro_batch_size={size}", need
+                break
+        if not config.checkpoint_activations:
+            cheaper = count(self._loaded, replace(config, checkpoint_activations=True), self._source)
+            need = self.need(counted=cheaper)
+            if need.total <= available:
+                yield "--set training.checkpoint_activations=true", need
+            elif smaller and (need := self.need(share=1 / config.micro_batch_size, counted=cheaper)).total <= available:
+                yield "--set training.checkpoint_activations=true --set training.micro_batch_size=1", need
+        length = self._loaded.task.max_length // 2
+        need = self.need(share=0.5)
+        if need.total <= available:
+            yield f"--set task.max_length={length}", need
+
+
+def resident_bytes() -> int:
+    """Memory this process holds, after it has given back what it does not use; 0 where the system does not tell."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
+    if trim is not None:
+        trim(0)
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), 0)
