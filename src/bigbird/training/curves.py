@@ -123,6 +123,7 @@ def _finish(panels: dict[str, Any]) -> None:
         axes.grid(color="#e4e4e4", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_axisbelow(True)
+    panels["memory"].set_ylim(bottom=0)
 
 
 def _thinned(found: Points) -> Points:

@@ -66,26 +66,32 @@ class Counted:
 
 def count(loaded: LoadedModel, config: TrainingConfig, source: RecordSource) -> Counted:
     """Compute a few records with one and two layers of the run's model, and count."""
-    batches = few_batches(loaded, config, source)
+    some = min(
+        config.micro_batch_size, math.ceil(_PROBED_TOKENS / _tokens_of(first_records(loaded, config, source, 1)))
+    )
+    twice = first_records(loaded, config, source, 2 * some)
+    batches = [first_records(loaded, config, source, some)]
+    if 2 * some <= config.micro_batch_size:
+        batches.append(twice)
     models = [_model(loaded, config, num_layers) for num_layers in (1, 2)]
     one, two = (
-        Line.through([(b.layout.total_length, _learning(loaded, config, model, b)) for b in batches])
-        for model in models
+        Line.through([(_tokens_of(b), _learning(loaded, config, model, b)) for b in batches]) for model in models
     )
-    scoring = Line.through([(b.layout.total_length, _scoring(loaded, models[0], b)) for b in batches])
+    # An evaluation fills its batches whatever the run's micro-batch is.
+    scoring = Line.through([(_tokens_of(b), _scoring(loaded, models[0], b)) for b in (batches[0], twice)])
     return Counted(one_layer=one, two_layers=two, scoring=scoring)
 
 
-def few_batches(loaded: LoadedModel, config: TrainingConfig, source: RecordSource) -> list[Batch]:
-    """The run's first records: about `_PROBED_TOKENS` of them, and twice as many where a micro-batch has them."""
+def first_records(loaded: LoadedModel, config: TrainingConfig, source: RecordSource, number: int) -> Batch:
+    """The run's first records as one micro-batch."""
+    fewer = replace(config, batch_size=number, micro_batch_size=number)
+    (batch,) = Batches(loaded, fewer, source).of_step(0)
+    return batch
 
-    def first(num_records: int) -> Batch:
-        fewer = replace(config, batch_size=num_records, micro_batch_size=num_records)
-        (batch,) = Batches(loaded, fewer, source).of_step(0)
-        return batch
 
-    some = min(config.micro_batch_size, math.ceil(_PROBED_TOKENS / first(1).layout.total_length))
-    return [first(number) for number in dict.fromkeys((some, min(config.micro_batch_size, 2 * some)))]
+def _tokens_of(batch: Batch) -> int:
+    """Places, filling included."""
+    return batch.layout.total_length
 
 
 def _model(loaded: LoadedModel, config: TrainingConfig, num_layers: int) -> nn.Module:

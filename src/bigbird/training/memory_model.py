@@ -19,8 +19,10 @@ from bigbird.training.settings import TrainingConfig
 
 _FLOAT32 = 4
 _OPTIMIZER_BYTES = {"adamw": 8, "adafactor": 0}  # per weight: AdamW's two averages; Adafactor keeps rows and columns
-# Freed memory that nothing fits into, for each byte in use on the way: the C library's and PyTorch's CUDA allocator.
-GAPS = {"cpu": 0.5, "cuda": 0.05}
+# Freed memory that nothing fits into, for each byte of activations: of the C library (measured, see docs/reporting.md)
+# and of PyTorch's allocator for GPUs. It is more when a step has several micro-batches: gradients that lie between the
+# activations of the first stay there.
+_GAPS, _GAPS_OF_SEVERAL, _GAPS_ON_GPU = 0.42, 0.8, 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +85,14 @@ class MemoryModel:
             state=2 * weights + optimizer,
             saved=weights + optimizer if self.kind == "cpu" else 0,
             activations=activations,
-            gaps=GAPS[self.kind] * activations,
+            gaps=self._gaps(share) * activations,
         )
+
+    def _gaps(self, share: float) -> float:
+        if self.kind != "cpu":
+            return _GAPS_ON_GPU
+        alone = self._config.batch_size == self._config.micro_batch_size * self._ranks.count
+        return _GAPS if alone and share == 1 else _GAPS_OF_SEVERAL
 
     def cures(self, available: float) -> Iterator[tuple[str, Need]]:
         """Settings under which the run fits into so many bytes, the least change first."""

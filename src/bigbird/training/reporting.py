@@ -52,6 +52,7 @@ class Reporter:
         self._num_steps, self._first_step, self._letter = num_steps, first_step, letter
         self._smoothed = {name: Smoothed() for name in _COUNTED}
         self._began = self._said = time.monotonic()
+        self._has_written = False
         self._bar = Progress(
             *((TextColumn("training"), BarColumn(_BAR_COLUMNS)) if self.console.width >= _LEAST_BAR_WIDTH else ()),
             MofNCompleteColumn(),
@@ -62,15 +63,6 @@ class Reporter:
         self._task = self._bar.add_task("training", total=num_steps, completed=first_step, note="")
 
     def __enter__(self) -> Self:
-        self._write(
-            {
-                "event": "resume" if self._first_step else "start",
-                "step": self._first_step,
-                "time": datetime.now(UTC).isoformat(timespec="seconds"),
-                "num_steps": self._num_steps,
-                "letter": self._letter,
-            }
-        )
         self._bar.start()
         return self
 
@@ -131,7 +123,20 @@ class Reporter:
         return self.console.width - bar - (2 * len(str(self._num_steps)) + 2)
 
     def _write(self, event: Mapping[str, object]) -> None:
+        """Write an event, before the first one that the process has begun: a run that is refused writes nothing."""
+        if not self._has_written:
+            self._has_written = True
+            metrics_file.append(self._path, self._beginning())
         metrics_file.append(self._path, event)
+
+    def _beginning(self) -> dict[str, object]:
+        return {
+            "event": "resume" if self._first_step else "start",
+            "step": self._first_step,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "num_steps": self._num_steps,
+            "letter": self._letter,
+        }
 
 
 def fitted(pieces: Sequence[tuple[int, str]], width: int) -> str:

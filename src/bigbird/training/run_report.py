@@ -106,7 +106,7 @@ def _shown(name: str, found: object) -> str:
         return _UNKNOWN
     if isinstance(found, list):
         more = f" and {len(found) - 10} more" if len(found) > 10 else ""
-        return (f"{len(found)}: " + ", ".join(f"{step:,}" for step in found[:10]) + more) if found else "none"
+        return (", ".join(f"{step:,}" for step in found[:10]) + more) if found else "none"
     if name == "seconds_in_steps" and isinstance(found, float):
         return str(timedelta(seconds=round(found)))
     if name == "peak_bytes" and isinstance(found, int | float):
@@ -168,7 +168,9 @@ def _legend(runs: Sequence[RunRecord]) -> str:
         if len(runs) == 1
         else "Dotted: the trend of training; with markers: validation."
     )
-    return f'<p class="quiet">{lines} Red uprights are skipped steps, grey ones resumes.</p>'
+    marks = " Red uprights are skipped steps." if any(run.skipped for run in runs) else ""
+    marks += " Dotted uprights: the run was resumed." if len(runs) == 1 and runs[0].resumes else ""
+    return f'<p class="quiet">{lines}{marks}</p>'
 
 
 _PAGE = Template("""<!doctype html>
