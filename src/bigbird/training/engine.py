@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import cast
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
@@ -134,6 +135,8 @@ def _spread(model: nn.Module, config: TrainingConfig, ranks: Ranks) -> nn.Module
     half = torch.bfloat16 if config.precision == "bfloat16" else None
     # Inputs stay as they are: tables of rotary positions need float32. Autocast, which is on too, chooses per product.
     policy = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32, cast_forward_inputs=False)
+    for tensor in model.state_dict().values():
+        dist.broadcast(tensor, src=0)  # as DDP does: all begin with the weights of process 0
     for layer in encoder_of(model).layers:
         fully_shard(layer, mp_policy=policy, reshard_after_forward=True)
     fully_shard(model, mp_policy=policy, reshard_after_forward=False)
