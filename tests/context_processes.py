@@ -132,7 +132,7 @@ def every_token(model, batch, context):
     model.zero_grad()
     part = context.shard(batch)
     logits = part.layout.unpack(model(part.token_ids, part.layout))
-    each = F.cross_entropy(logits, part.targets.long(), reduction="none")
+    each = F.cross_entropy(logits, part.targets.long(), reduction="none", ignore_index=-1)
     loss = Loss(each.sum(), torch.tensor(len(each)))
     loss.total.backward()
     context.sum_gradients(model)
