@@ -2,9 +2,9 @@
 
     python benchmarks/corpora.py --data ../shared/data --out benchmarks/results/corpora.json
 
-Prepares the novels, Python's enhancement proposals, the papers and human chromosome 16, each with a tokenizer trained on
-it, and lays epoch 0 out for several row lengths. "wasted" is the share of places that hold neither a token of a document
-nor a special token.
+Prepares the novels, Python's enhancement proposals, the papers and human chromosome 16, each with a tokenizer trained
+on it, and lays epoch 0 out for several row lengths. "wasted" is the share of places that hold neither a token of a
+document nor a special token.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/input_pipeline.py CORPUS --out benchmarks/results/input_pipeline.json
 
-CORPUS is a prepared corpus whose tokenizer has [MASK]. Both sides use the same rows and one thread each: reading, hiding
-tokens and packing on one, the training step of a small encoder (4 layers of 192, the size of the genome recipes) on the
-other. Alternated, medians of several rounds.
+CORPUS is a prepared corpus whose tokenizer has [MASK]. Both sides use the same rows and one thread each: reading,
+hiding tokens and packing on one, the training step of a small encoder (4 layers of 192, the size of the genome recipes)
+on the other. Alternated, medians of several rounds.
 """
 
 from __future__ import annotations
