@@ -222,6 +222,7 @@ def prepare(
     """
     from bigbird.data.prepare_config import PrepareConfig
     from bigbird.data.preparing import prepare as carry_out
+    from bigbird.data.shard_making import usable_cpus
 
     config = PrepareConfig(
         sources=tuple(sources),
@@ -234,7 +235,7 @@ def prepare(
         walks=walks,
         seed=seed,
     )
-    manifest = carry_out(config, out, workers=workers if workers is not None else len(os.sched_getaffinity(0)))
+    manifest = carry_out(config, out, workers=usable_cpus() if workers is None else workers)
     _say(
         f"{out} holds {manifest.num_documents:,} documents ({manifest.num_held_out:,} held out) of "
         f"{manifest.num_letters:,} letters in {manifest.num_tokens:,} tokens"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigbird.attention import DocumentLayout
-from bigbird.data.corpus_plan import plan_epoch, rows_per_epoch
+from bigbird.data.corpus_plan import _with_rows, plan_epoch, rows_per_epoch
 from bigbird.data.packing import RowShape
 from bigbird.errors import ConfigError
 
@@ -58,6 +58,14 @@ def test_the_picture_in_the_docstring():
     plan = plan_epoch(np.array([9, 5, 36]), shape, seed=0, epoch=None)  # b, c, a
     assert rows_of(plan) == [[(0, 0, 9), (1, 0, 5), (2, 0, 6)], [(2, 6, 36)]]
     assert plan.wasted(shape) == pytest.approx(6 / 64)
+
+
+def test_a_row_is_parted_only_where_both_parts_keep_something_when_the_cut_moves_back():
+    shape = RowShape(row_length=16, block_size=16, whole_words=True)
+    plan = plan_epoch(np.array([4, 40]), shape, seed=0, epoch=None)
+    more = _with_rows(plan, plan.num_rows + 1, shape)
+    assert rows_of(plan)[:2] == [[(0, 0, 4)], [(1, 0, 14)]]
+    assert rows_of(more)[:3] == [[(0, 0, 4)], [(1, 0, 7)], [(1, 7, 14)]]
 
 
 def test_another_epoch_and_another_seed_cut_elsewhere():

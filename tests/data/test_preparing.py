@@ -279,6 +279,7 @@ def test_a_source_that_changes_while_it_is_read_is_told(tmp_path, lines, monkeyp
 def test_mistakes_are_found_before_any_token_is_made(tmp_path, lines, config, error, text):
     with pytest.raises(error, match=text):
         prepared(tmp_path / "corpus", lines, **config)
+    assert not (tmp_path / "corpus" / "tokenizer").exists()
     assert not (tmp_path / "corpus" / "shards").exists()
 
 

@@ -16,6 +16,7 @@ from bigbird.errors import CheckpointError, ConfigError
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer, clean_dna, load_tokenizer
 
 TOKENIZER_FOLDER = "tokenizer"
+MAX_IDS = 1 << 31  # rows hold them in int32
 
 Kind = Literal["dna-bpe", "single-base", "kmers", "text-bpe"]
 TRAINED: tuple[Kind, ...] = ("dna-bpe", "text-bpe")
@@ -76,6 +77,16 @@ def training_sample(texts: Iterable[str], *, num_letters: int, kind: Kind, seed:
     for number, text in enumerate(texts):
         if randomness.uniform(seed, number) < share:
             yield text
+
+
+def check_vocabulary(tokenizer: Tokenizer) -> None:
+    """Raise for a tokenizer whose ids a corpus cannot hold."""
+    if tokenizer.vocab_size > MAX_IDS:
+        raise ConfigError(
+            f"a corpus holds ids of at most 32 bits, and this tokenizer has {tokenizer.vocab_size:,} of them. Tokens "
+            f"that spell out their bases can have {_NUMBERED['kmers'][1]} at most: --tokenizer "
+            f"{NewTokenizer('kmers', _NUMBERED['kmers'][1])}."
+        )
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> str:

@@ -85,7 +85,7 @@ def read_checked(path: Path) -> dict[str, Any]:
     """The values that `write_checked` wrote; a changed byte is a `DataError`."""
     try:
         text = path.read_text(encoding="utf-8")
-        values = json.loads(text)
+        values: dict[str, Any] = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}. {_CURE}") from None
     is_as_written = isinstance(values, dict) and json_text(values) == text

@@ -19,6 +19,7 @@ from bigbird.data.corpus_tokenizer import (
     TOKENIZER_FOLDER,
     NewTokenizer,
     asked_tokenizer,
+    check_vocabulary,
     load_corpus_tokenizer,
     make_tokenizer,
     reads_dna,
@@ -89,6 +90,8 @@ class _Preparing:
         self._reader = CorpusReader(files, config)
         self._stamps = _stamps(files)
         self._given = load_tokenizer(asked) if isinstance(asked, Path) else None
+        if self._given is not None:
+            check_vocabulary(self._given)
 
     def run(self) -> Manifest:
         """Do what is not done yet."""

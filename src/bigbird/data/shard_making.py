@@ -34,6 +34,11 @@ _BATCH_LETTERS = 500_000  # of a worker at a time: a tenth of a second or more
 _PART_LETTERS = 500_000  # a longer text is turned into ids in parts, since that takes some hundred bytes a letter
 
 
+def usable_cpus() -> int:
+    """CPUs this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Batch(NamedTuple):
     """Documents for a worker, all of one shard."""
 
