@@ -10,7 +10,8 @@ def to_tiles(x: Tensor, block_size: int) -> Tensor:
     """[batch, heads, length, width] -> [heads * blocks, batch, block_size, width], the last block filled with zeros."""
     batch, heads, length, width = x.shape
     num_blocks = -(-length // block_size)
-    x = F.pad(x, (0, 0, 0, num_blocks * block_size - length))
+    if length % block_size:
+        x = F.pad(x, (0, 0, 0, num_blocks * block_size - length))
     return x.reshape(batch, heads * num_blocks, block_size, width).transpose(0, 1)
 
 
