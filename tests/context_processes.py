@@ -123,7 +123,7 @@ def learn(loaded, batch, context):
     loss = loaded.task.loss(model, context.shard(batch))
     loss.total.backward()
     context.sum_gradients(model)
-    total, num_targets = context.summed(loss)
+    total, num_targets, _ = context.summed(loss)
     return total, num_targets
 
 
@@ -136,7 +136,7 @@ def every_token(model, batch, context):
     loss = Loss(each.sum(), torch.tensor(len(each)))
     loss.total.backward()
     context.sum_gradients(model)
-    total, num_targets = context.summed(loss)
+    total, num_targets, _ = context.summed(loss)
     return [total / num_targets, *(parameter.grad / num_targets for parameter in model.parameters())]
 
 
