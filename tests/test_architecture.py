@@ -113,6 +113,7 @@ OPTIONAL = (
     "onnxscript",
     "onnxruntime",
     "tensorflow",
+    "pyarrow",
     "tensorboard",
 )
 

@@ -267,7 +267,7 @@ def test_a_run_without_resume_leaves_another_run_alone(tmp_path):
 
 
 def test_a_start_that_makes_no_tokenizer_is_refused():
-    with pytest.raises(ConfigError, match=r"start.tokenizer must be one of bpe, single-base, kmers, got 'letters'"):
+    with pytest.raises(ConfigError, match=r"one of bpe, single-base, kmers, corpus, got 'letters'"):
         Scratch(tokenizer="letters", encoder=ENCODER)
     with pytest.raises(ConfigError, match=r"start.vocab_size must be from 1 to 16777216, got 10{30}"):
         Scratch(vocab_size=10**30, encoder=ENCODER)

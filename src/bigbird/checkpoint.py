@@ -102,6 +102,12 @@ def load_model(name_or_folder: str | Path, *, device: torch.device | str = "cpu"
     return LoadedModel(model.to(chosen).eval(), encoder, task, tokenizer, description.get("notes", {}))
 
 
+def load_notes(folder: Path) -> dict[str, Any]:
+    """The notes of a model folder, without its weights."""
+    notes: dict[str, Any] = _read_config(folder / CONFIG_FILE).get("notes", {})
+    return notes
+
+
 def find_model(name_or_folder: str | Path) -> Path:
     """The folder of a model: the path itself, or a packaged model of that name."""
     if not str(name_or_folder):

@@ -22,7 +22,9 @@ from bigbird.errors import BigBirdError, InputError, RunStopped
 if TYPE_CHECKING:
     from bigbird.checkpoint import LoadedModel
     from bigbird.data.genome import Genome
+    from bigbird.data.packing import TokenRow
     from bigbird.data.records import Record
+    from bigbird.predictor import Predictor
     from bigbird.run import RunConfig
     from bigbird.tasks import Prediction
 
@@ -181,21 +183,97 @@ def train(
 
 
 @app.command()
+def prepare(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Files or folders: .txt .md .rst .jsonl .parquet .fa (also .gz).", readable=False),
+    ],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for the corpus; the same again finishes it.", readable=False)],
+    tokenizer: Annotated[
+        str,
+        typer.Option(
+            help="A model folder or name; or one to make: text-bpe:16000, dna-bpe:4096 (trained on the corpus), "
+            "single-base, kmers:8."
+        ),
+    ],
+    text_field: Annotated[
+        str, typer.Option(help="Field of .jsonl and .parquet that holds the text, such as text or chapters.text.")
+    ] = "text",
+    name_field: Annotated[str, typer.Option(help="Field that names a document. Default: its file and line.")] = "",
+    held_out: Annotated[
+        float | None,
+        typer.Option(help="Share of the documents not to train on. Default: 0.05, or 0 with --hold-out."),
+    ] = None,
+    hold_out: Annotated[
+        list[str] | None,
+        typer.Option(help="A document, contig or region (chr22:1-20,000,000) not to train on. May be given again."),
+    ] = None,
+    region: Annotated[
+        list[str] | None, typer.Option(help="Of genomes, read only this contig or region. May be given again.")
+    ] = None,
+    walks: Annotated[int, typer.Option(help="Times a genome is cut into documents, elsewhere each time.")] = 1,
+    workers: Annotated[int | None, typer.Option(help="Processes that make tokens. Default: one per CPU.")] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+) -> None:
+    """Turn texts or genomes into tokens once, in a folder that pretraining reads.
+
+    Interrupted at any moment, it goes on when the same command is given again.
+    """
+    from bigbird.data.prepare_config import PrepareConfig
+    from bigbird.data.preparing import prepare as carry_out
+    from bigbird.data.shard_making import usable_cpus
+
+    config = PrepareConfig(
+        sources=tuple(sources),
+        tokenizer=_folder_of(tokenizer),
+        text_field=text_field,
+        name_field=name_field,
+        held_out=held_out,
+        hold_out=tuple(hold_out or ()),
+        regions=tuple(region or ()),
+        walks=walks,
+        seed=seed,
+    )
+    manifest = carry_out(config, out, workers=usable_cpus() if workers is None else workers)
+    _say(
+        f"{out} holds {manifest.num_documents:,} documents ({manifest.num_held_out:,} held out) of "
+        f"{manifest.num_letters:,} letters in {manifest.num_tokens:,} tokens"
+    )
+
+
+@app.command()
 def evaluate(
     model: Model,
-    data: Annotated[Path, typer.Argument(help="Labelled records: .csv, .tsv or .jsonl.", readable=False)],
+    data: Annotated[
+        Path,
+        typer.Argument(help="Labelled records: .csv, .tsv or .jsonl. Or the folder of a corpus.", readable=False),
+    ],
     *,
     genome: GenomeFiles = None,
+    row_length: Annotated[
+        int | None,
+        typer.Option(help="Tokens per row of a corpus. Default: as many as the model's task reads at once."),
+    ] = None,
     out: Annotated[str | None, typer.Option(help="Also write the figures to this JSON file.", metavar="<path>")] = None,
 ) -> None:
-    """Score a model on labelled records, with 95 % intervals."""
+    """Score a model on labelled records, with 95 % intervals.
+
+    A masked language model may be given a corpus made by `bigbird prepare`: then the documents it holds out count.
+    """
     from bigbird.data.files import json_text, written_whole
     from bigbird.data.records import read_records
     from bigbird.predictor import Predictor
 
     file = _new_file(out, data)
     predictor = Predictor.load(model)
-    records = read_records(data, genome=_genome(genome))
+    records: Sequence[Any]
+    if data.is_dir():
+        predictor, records = _held_out(predictor, data, row_length, model)
+    elif row_length is not None:
+        raise InputError(f"--row-length is for a corpus made by bigbird prepare, and {data} is no folder")
+    else:
+        records = read_records(data, genome=_genome(genome))
     answers = list(_watched(predictor.predict(records), len(records), "records"))
     scores = predictor.loaded.task.score(answers, records)
     for name, score in scores.items():
@@ -460,6 +538,13 @@ def _run_config(recipe: str) -> RunConfig:
     return configs.changed(recipe_named(values["recipe"]), values, source=recipe)
 
 
+def _folder_of(name: str) -> str:
+    """The folder of a model that comes with the package; any other text as it is."""
+    from bigbird.checkpoint import find_model, packaged_models
+
+    return str(find_model(name)) if name in packaged_models() and not Path(name).exists() else name
+
+
 def _new_file(out: str | None, *inputs: Path) -> Path | None:
     """The file that --out names, checked before any work is done. A path in words: `Path` forgets a "/" at the end."""
     from bigbird.data.files import check_new_file
@@ -470,6 +555,27 @@ def _new_file(out: str | None, *inputs: Path) -> Path | None:
         raise InputError(f"--out {out!r} names {'a folder' if out else 'nothing'}; name a file, new or to be replaced")
     check_new_file(Path(out), *inputs)
     return Path(out)
+
+
+def _held_out(
+    predictor: Predictor, corpus: Path, row_length: int | None, model: str
+) -> tuple[Predictor, Sequence[TokenRow]]:
+    """The held-out rows of a corpus, and the predictor that reads rows of that length."""
+    from dataclasses import replace
+
+    from bigbird.data.held_out import held_out_for
+    from bigbird.predictor import Predictor
+    from bigbird.tasks import MaskedLM
+
+    loaded = predictor.loaded
+    if not isinstance(loaded.task, MaskedLM):
+        raise InputError(f"{model} is no masked language model, so a corpus cannot tell how good it is; give a table")
+    length = row_length or loaded.task.max_length
+    if length > loaded.encoder.max_length:
+        raise InputError(f"--row-length {length} is more than the {loaded.encoder.max_length} tokens {model} reads")
+    block_size = loaded.encoder.pattern.block_size
+    rows = held_out_for(corpus, loaded.tokenizer, row_length=length, block_size=block_size, source=f"model {model}")
+    return Predictor(replace(loaded, task=replace(loaded.task, max_length=length))), rows
 
 
 def _genome(paths: list[Path] | None) -> Genome | None:

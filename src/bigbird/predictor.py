@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from bigbird.checkpoint import LoadedModel, load_model
-from bigbird.data.records import Record
+from bigbird.data.sources import Item
 from bigbird.tasks import Estimate, Prediction
 from bigbird.tasks.prediction import predictions
 
@@ -33,8 +33,8 @@ class Predictor:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         return cls(load_model(model, device=device))
 
-    def predict(self, records: Iterable[Record]) -> Iterator[Prediction]:
-        """One prediction per record, in order; works through any number of them a few at a time."""
+    def predict(self, records: Iterable[Item]) -> Iterator[Prediction]:
+        """One prediction per record (or row of a corpus), in order; any number of them, read a few at a time."""
         loaded = self.loaded
         return predictions(
             records,
@@ -44,6 +44,6 @@ class Predictor:
             block_size=loaded.encoder.pattern.block_size,
         )
 
-    def score(self, records: Sequence[Record]) -> dict[str, Estimate]:
+    def score(self, records: Sequence[Item]) -> dict[str, Estimate]:
         """How good the predictions for labelled records are."""
         return self.loaded.task.score(list(self.predict(records)), records)

@@ -14,11 +14,14 @@ from rich.console import Console
 from torch import nn
 
 from bigbird import config as configs
-from bigbird.checkpoint import LoadedModel, load_model
+from bigbird.checkpoint import LoadedModel, load_notes
 from bigbird.data.files import check_new_folder, written_whole
+from bigbird.data.held_out import check_block_size, check_tokenizer
 from bigbird.data.records import Record
+from bigbird.data.segment_pairs import PairedRows, PairedSource
 from bigbird.data.sources import DataConfig, Datasets, FixedRecords, RecordSource
 from bigbird.errors import CheckpointError, ConfigError, DataError
+from bigbird.interop.starting import read_start
 from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks import AnyTask, Classification, MaskedLM, TokenClassification
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer
@@ -44,15 +47,16 @@ MAY_CHANGE = (
     "training.tensorboard",
 )
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
+CORPUS_NOTE = "corpus_sha256"  # among a model's notes: of the manifest of the corpus it learned from
 
-TokenizerKind = Literal["bpe", "single-base", "kmers"]
+TokenizerKind = Literal["bpe", "single-base", "kmers", "corpus"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scratch:
     """Begin with random weights and a tokenizer trained on the run's own data.
 
-    tokenizer        "bpe", "single-base" or "kmers"
+    tokenizer        "bpe", "single-base" or "kmers"; "corpus" is the one a prepared corpus was made with
     vocab_size       of tokenizer bpe
     bases_per_token  of tokenizer kmers
     encoder          its vocab_size and bases_per_token are set to the tokenizer's
@@ -77,7 +81,8 @@ class RunConfig:
     """Everything a run depends on; saved beside its results and enough to repeat it.
 
     recipe  the name under which the recipe that made it is known
-    start   `Scratch`, or the name or folder of a model whose tokenizer and encoder are taken over
+    start   `Scratch`, or a model whose tokenizer and encoder are taken over: its name or folder, also one in the Hub's
+            layout (see `read_start`)
     """
 
     recipe: str = field(
@@ -112,7 +117,9 @@ def train(
             check_tensorboard()
         ranks.on_first(lambda: held.enter_context(_locked(folder)))
         is_resumed = ranks.on_first(lambda: _check_folder(config, folder, resume=resume, auto_resume=auto_resume))
-        datasets = config.data.open()
+        datasets = _datasets(config)
+        if is_resumed and datasets.sha256:
+            _check_same_corpus(folder, datasets)
         loaded = _starting_point(config, datasets, ranks.device)
         trainer = Trainer(
             loaded,
@@ -216,6 +223,19 @@ def _check_same_run(config: RunConfig, folder: Path) -> None:
             )
 
 
+def _check_same_corpus(folder: Path, datasets: Datasets) -> None:
+    """Raise unless the corpus is, byte by byte, the one that the run in `folder` began with."""
+    if not (folder / MODEL_FOLDER).exists():
+        return  # stopped before it kept a model: nothing was learned yet
+    began = str(load_notes(folder / MODEL_FOLDER).get(CORPUS_NOTE, ""))
+    if began != datasets.sha256:
+        raise CheckpointError(
+            f"{folder} was begun with the corpus whose manifest has the SHA-256 {began[:12] or '(none)'}, now it is "
+            f"{datasets.sha256[:12]}. The order of its rows would be another, so it is resumed on no other "
+            f"corpus; give the first one, or begin a new run in another folder."
+        )
+
+
 def _differences(before: object, now: object, name: str = "") -> Iterator[tuple[str, object, object]]:
     """Settings whose values differ; those that only one side knows belong to another version of bigbird."""
     if isinstance(before, dict) and isinstance(now, dict):
@@ -226,24 +246,39 @@ def _differences(before: object, now: object, name: str = "") -> Iterator[tuple[
         yield name, before, now
 
 
+def _datasets(config: RunConfig) -> Datasets:
+    datasets = config.data.open()
+    if not (isinstance(config.task, MaskedLM) and config.task.next_segment):
+        return datasets
+    if datasets.tokenizer is None:
+        raise ConfigError(
+            "task.next_segment needs documents that were cut into rows, those of a prepared corpus; take a recipe that "
+            "reads one, such as text.pretrain, or set task.next_segment=false"
+        )
+    return datasets._replace(train=PairedSource(datasets.train), validation=PairedRows(datasets.validation))
+
+
 def _starting_point(config: RunConfig, datasets: Datasets, device: torch.device) -> LoadedModel:
     task = config.task if isinstance(config.task, MaskedLM) else _with_labels(config.task, datasets)
     notes = {"recipe": config.recipe, "seed": config.training.seed}
+    if datasets.sha256:
+        notes[CORPUS_NOTE] = datasets.sha256
     if isinstance(config.start, Scratch):
         tokenizer = _new_tokenizer(config.start, datasets)
         bases = tokenizer.bases_per_token if isinstance(tokenizer, KmerTokenizer) else 0
         encoder = replace(config.start.encoder, vocab_size=tokenizer.vocab_size, bases_per_token=bases)
+        check_block_size(datasets, encoder.pattern.block_size)
         _check_records(datasets.train, task, tokenizer)
         model = _new_model(task, encoder, config.training.seed, device)
         return LoadedModel(model, encoder, task, tokenizer, notes)
-    base = load_model(config.start)
-    _check_records(datasets.train, task, base.tokenizer)
-    model = _new_model(task, base.encoder, config.training.seed, device)
-    is_same_head = (type(base.task), base.task.labels) == (type(task), task.labels)
-    for name, tensor in base.model.state_dict().items():
-        if is_same_head or name.startswith("encoder."):
-            model.state_dict()[name].copy_(tensor)
-    return LoadedModel(model, base.encoder, task, base.tokenizer, {**notes, "start": config.start})
+    start = read_start(config.start, task)
+    if datasets.tokenizer is not None:
+        check_tokenizer(start.tokenizer, datasets.tokenizer, source=f"start {config.start}")
+    check_block_size(datasets, start.encoder.pattern.block_size)
+    _check_records(datasets.train, task, start.tokenizer)
+    model = _new_model(task, start.encoder, config.training.seed, device)
+    start.fill(model)
+    return LoadedModel(model, start.encoder, task, start.tokenizer, {**notes, "start": config.start})
 
 
 def _with_labels(task: Classification | TokenClassification, datasets: Datasets) -> AnyTask:
@@ -277,6 +312,15 @@ def _check_records(source: RecordSource, task: AnyTask, tokenizer: Tokenizer) ->
 
 
 def _new_tokenizer(start: Scratch, datasets: Datasets) -> Tokenizer:
+    if (start.tokenizer == "corpus") != (datasets.tokenizer is not None):
+        raise ConfigError(
+            "start.tokenizer is 'corpus', but only a prepared corpus has a tokenizer; choose bpe, single-base or kmers"
+            if start.tokenizer == "corpus"
+            else f"start.tokenizer is {start.tokenizer!r}, but the corpus is in tokens already; set "
+            f"start.tokenizer=corpus to use those"
+        )
+    if datasets.tokenizer is not None:
+        return datasets.tokenizer
     if start.tokenizer == "kmers":
         return KmerTokenizer(start.bases_per_token)
     if start.tokenizer == "single-base":

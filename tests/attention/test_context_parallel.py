@@ -31,6 +31,11 @@ def test_so_they_are_in_single_and_half_precision(count, graph):
 
 
 @pytest.mark.parametrize("count", [2, 4])
+def test_rows_nobody_helps_with_are_those_of_one_process_bit_for_bit(count):
+    assert all(outcomes(count)["same bits"])
+
+
+@pytest.mark.parametrize("count", [2, 4])
 def test_as_many_bytes_travel_as_the_plan_says(count):
     for moved, planned in outcomes(count)["bytes"]:
         assert moved == planned

@@ -11,6 +11,8 @@ from bigbird.attention import (
     BlockPattern,
     PatternSpec,
     block_sparse_attention,
+    context_partial,
+    gathered,
     pack_patterns,
     self_check,
     triton_gpu,
@@ -309,3 +311,32 @@ def test_torch_compile_needs_no_graph_break_and_keeps_one_plan():
     for one, other in zip(*grads, strict=True):
         torch.testing.assert_close(one, other)
     assert plan_for(pattern, 120, 120) is plan
+
+
+@pytest.mark.usefixtures("short_pieces")
+@pytest.mark.parametrize("scale", [0.3, -0.3])
+def test_results_over_halves_of_the_keys_merge_and_differentiate(scale):
+    """What a rank does of a row that is shared: attend to its own keys, then differentiate given the whole softmax."""
+    table = torch.randint(0, 3, (1, 5, 12), generator=torch.Generator().manual_seed(2))
+    table[:, 2, :6] = 0  # sees nothing of one half
+    q, k, v, grad_out = (x.detach() for x in tensors((2, 1, 80, 8), *[(2, 1, 192, 8)] * 2, (2, 1, 80, 8)))
+    inputs = [x.clone().requires_grad_() for x in (q, k, v)]
+    whole = BlockPattern.from_counts(table, block_size=16)
+    right = attend(*inputs, backend="reference", pattern=whole, scale=scale)
+    expected = torch.autograd.grad(right, inputs, grad_out)
+    halves = [
+        context_partial.Problem(
+            q, k[:, :, keys], v[:, :, keys], BlockPattern.from_counts(counts, block_size=16), None, scale
+        )
+        for keys, counts in ((slice(96), table[..., :6]), (slice(96, None), table[..., 6:]))
+    ]
+    found = [context_partial.attend(half, "triton") for half in halves]
+    out, log_sum = gathered.merge(found[0].out, found[0].log_sum, found[1].out, found[1].log_sum)
+    torch.testing.assert_close(out, right.detach(), rtol=0, atol=2e-6)
+    back = [
+        context_partial.gradients(grad_out, half, one._replace(out=out, log_sum=log_sum), "triton")
+        for half, one in zip(halves, found, strict=True)
+    ]
+    ours = (back[0][0] + back[1][0], *(torch.cat(pair, 2) for pair in zip(*(x[1:] for x in back), strict=True)))
+    for value, true in zip(ours, expected, strict=True):
+        torch.testing.assert_close(value, true, rtol=0, atol=5e-6)

@@ -583,7 +583,7 @@ def test_the_options_are_frozen():
     }
     assert options == {
         "train": ["--out", "--resume", "--set", "--show"],
-        "evaluate": ["--genome", "--out"],
+        "evaluate": ["--genome", "--out", "--row-length"],
         "predict": ["--genome", "--out"],
         "scan": ["--annotation", "--genome", "--out", "--region", "--set", "--threshold"],
         "convert": ["--block-size", "--from-bin", "--max-length", "--num-heads", "--random-blocks"],

@@ -64,6 +64,14 @@ def test_a_batch_with_targets_for_documents_is_refused():
         ContextRanks(part=0, num_parts=2).shard(batch)
 
 
+def test_pairs_are_refused_and_token_types_are_divided():
+    batch = Batch(torch.arange(64), DocumentLayout((64,), 16), torch.zeros(64), torch.zeros(64), torch.arange(64))
+    part = ContextRanks(part=1, num_parts=2).shard(batch)
+    assert (part.token_types == part.token_ids).all()
+    with pytest.raises(ConfigError, match=r"does not serve task.next_segment: .* Set task.next_segment=false"):
+        ContextRanks(part=1, num_parts=2).shard(batch._replace(order=torch.tensor([0])))
+
+
 def test_a_number_of_processes_that_rows_cannot_share_is_refused():
     with pytest.raises(ConfigError, match=r"must divide the number of processes, got 4 for 6. Start 8 processes, or"):
         context_ranks(rank=0, count=6, num_parts=4)

@@ -14,6 +14,7 @@ from bigbird.attention import context_partial as partial
 from bigbird.attention.api import Backend
 from bigbird.attention.context_partial import Partial, Problem
 from bigbird.attention.context_plan import ContextPlan
+from bigbird.attention.context_tiles import as_row, from_tiles, to_tiles
 from bigbird.attention.gathered import merge
 from bigbird.errors import ConfigError, ShapeError
 
@@ -73,7 +74,7 @@ class _Job(NamedTuple):
 
     def problem(self, q: Tensor, k: Tensor, v: Tensor) -> Problem:
         """q, k, v: local tiles."""
-        return Problem(_as_row(q), _as_row(k), _as_row(v), self.plan.local, self.key_mask, self.scale)
+        return Problem(as_row(q), as_row(k), as_row(v), self.plan.local, self.key_mask, self.scale)
 
 
 class _ContextAttention(torch.autograd.Function):
@@ -83,7 +84,7 @@ class _ContextAttention(torch.autograd.Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, job: _Job) -> Tensor:
         plan = job.plan
         with torch.autocast(q.device.type, enabled=False):
-            own_q, own_k, own_v = (_to_tiles(x, plan.block_size) for x in (q, k, v))
+            own_q, own_k, own_v = (to_tiles(x, plan.block_size) for x in (q, k, v))
             parts = ((own_k, plan.keys), (own_v, plan.keys), (own_q, plan.queries))
             fetched_k, fetched_v, helped_q = exchange.send(parts, job.group)
             all_q = torch.cat((own_q, helped_q))
@@ -92,7 +93,7 @@ class _ContextAttention(torch.autograd.Function):
             out, log_sum = _merged(found, job)
         ctx.save_for_backward(all_q, all_k, all_v, out, log_sum, found.softmax)
         ctx.job = job
-        return _from_tiles(out, plan.num_heads, len(plan.query_places))
+        return from_tiles(out, plan.num_heads, len(plan.query_places))
 
     @staticmethod
     @once_differentiable
@@ -101,12 +102,12 @@ class _ContextAttention(torch.autograd.Function):
         job: _Job = ctx.job
         plan = job.plan
         with torch.autocast(grad_out.device.type, enabled=False):
-            own = (_to_tiles(grad_out, plan.block_size), out, log_sum)
+            own = (to_tiles(grad_out, plan.block_size), out, log_sum)
             helped = exchange.send([(tiles, plan.queries) for tiles in own], job.group)
-            grad, out, log_sum = (_as_row(torch.cat(both)) for both in zip(own, helped, strict=True))
+            grad, out, log_sum = (as_row(torch.cat(both)) for both in zip(own, helped, strict=True))
             merged = Partial(out, log_sum[..., 0], softmax)
             found = partial.gradients(grad, job.problem(all_q, all_k, all_v), merged, job.backend)
-            tiles = [_to_tiles(x, plan.block_size) for x in found]
+            tiles = [to_tiles(x, plan.block_size) for x in found]
             transfers = (plan.queries, plan.keys, plan.keys)
             home = exchange.send_home(list(zip(tiles, transfers, strict=True)), job.group)
             grad_q = exchange.summed(tiles[0][: plan.num_own_rows], home[0], plan.queries)
@@ -114,9 +115,9 @@ class _ContextAttention(torch.autograd.Function):
                 exchange.summed(x[plan.own_keys], more, plan.keys) for x, more in zip(tiles[1:], home[1:], strict=True)
             )
         return (
-            _from_tiles(grad_q, plan.num_heads, len(plan.query_places)),
-            _from_tiles(grad_k, plan.num_heads, len(plan.key_places)),
-            _from_tiles(grad_v, plan.num_heads, len(plan.key_places)),
+            from_tiles(grad_q, plan.num_heads, len(plan.query_places)),
+            from_tiles(grad_k, plan.num_heads, len(plan.key_places)),
+            from_tiles(grad_v, plan.num_heads, len(plan.key_places)),
             None,
         )
 
@@ -124,7 +125,7 @@ class _ContextAttention(torch.autograd.Function):
 def _merged(found: Partial, job: _Job) -> tuple[Tensor, Tensor]:
     """Output and log-sum of the own rows over all keys: what this rank found, then rank after rank what the others."""
     plan = job.plan
-    out, log_sum = _to_tiles(found.out, plan.block_size), _to_tiles(found.log_sum[..., None], plan.block_size)
+    out, log_sum = to_tiles(found.out, plan.block_size), to_tiles(found.log_sum[..., None], plan.block_size)
     home = exchange.send_home(((out, plan.queries), (log_sum, plan.queries)), job.group)
     more_out, more_log_sum = (x.to(log_sum.dtype) for x in home)
     out, log_sum = out[: plan.num_own_rows].to(log_sum.dtype), log_sum[: plan.num_own_rows]
@@ -140,26 +141,6 @@ def _placed(own: Tensor, fetched: Tensor, plan: ContextPlan) -> Tensor:
     tiles = own.new_empty(len(plan.key_tiles), *own.shape[1:])
     tiles[plan.own_keys], tiles[plan.keys.places] = own, fetched
     return tiles
-
-
-def _to_tiles(x: Tensor, block_size: int) -> Tensor:
-    """[batch, heads, length, width] -> [heads * blocks, batch, block_size, width], the last block filled with zeros."""
-    batch, heads, length, width = x.shape
-    num_blocks = -(-length // block_size)
-    x = F.pad(x, (0, 0, 0, num_blocks * block_size - length))
-    return x.reshape(batch, heads * num_blocks, block_size, width).transpose(0, 1)
-
-
-def _from_tiles(tiles: Tensor, num_heads: int, length: int) -> Tensor:
-    """[heads * blocks, batch, block_size, width] -> [batch, heads, length, width]."""
-    num_tiles, batch, block_size, width = tiles.shape
-    return tiles.transpose(0, 1).reshape(batch, num_heads, num_tiles // num_heads * block_size, width)[:, :, :length]
-
-
-def _as_row(tiles: Tensor) -> Tensor:
-    """[tiles, batch, block_size, width] -> [batch, 1, tiles * block_size, width]: one head after the other."""
-    num_tiles, batch, block_size, width = tiles.shape
-    return tiles.transpose(0, 1).reshape(batch, 1, num_tiles * block_size, width)
 
 
 def _local_mask(plan: ContextPlan, key_mask: Tensor | None, k: Tensor) -> Tensor | None:

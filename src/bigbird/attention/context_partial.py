@@ -65,7 +65,7 @@ def attend(problem: Problem, backend: str) -> Partial:
         out, log_sum = gathered.attend(*problem[:3], pattern=pattern, key_mask=key_mask, scale=scale)
         return Partial(out, log_sum, None)
     out, softmax = getattr(torch.ops.bigbird, f"{backend}_attention")(*problem[:3], *_lists(problem))
-    return Partial(out, _natural_top(softmax, backend, scale) - _inverse(softmax, backend).log(), softmax)
+    return Partial(out, _log_sum(softmax, backend, scale), softmax)
 
 
 def gradients(grad_out: Tensor, problem: Problem, merged: Partial, backend: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,8 +77,9 @@ def gradients(grad_out: Tensor, problem: Problem, merged: Partial, backend: str)
     if backend == "gathered":
         return gathered.gradients(grad_out, q, k, v, out, log_sum, pattern=pattern, key_mask=key_mask, scale=scale)
     assert softmax is not None
-    sees_nothing = _inverse(softmax, backend) == 0
-    inverse = (_natural_top(softmax, backend, scale) - log_sum).exp().masked_fill(sees_nothing, 0)
+    changed = (_natural_top(softmax, backend, scale) - log_sum).exp()
+    is_own = (log_sum == _log_sum(softmax, backend, scale)) | (_inverse(softmax, backend) == 0)
+    inverse = torch.where(is_own, _inverse(softmax, backend), changed)  # bit-equal where no other rank added anything
     softmax = softmax.clone()
     _inverse(softmax, backend).copy_(inverse)
     backward = getattr(torch.ops.bigbird, f"{backend}_attention_backward")
@@ -91,6 +92,11 @@ def _lists(problem: Problem) -> tuple[Tensor | int | float | None, ...]:
     pattern = problem.pattern
     lists = (pattern.row_starts, pattern.key_blocks, pattern.key_counts)
     return *lists, problem.key_mask, pattern.block_size, problem.scale
+
+
+def _log_sum(softmax: Tensor, backend: str, scale: float) -> Tensor:
+    inverse = _inverse(softmax, backend)
+    return (_natural_top(softmax, backend, scale) - inverse.log()).masked_fill(inverse == 0, -torch.inf)
 
 
 def _natural_top(softmax: Tensor, backend: str, scale: float) -> Tensor:

@@ -6,15 +6,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigbird import randomness
 from bigbird.data.genome import Genome
+from bigbird.data.packing import TokenRow
 from bigbird.data.records import Record, labels_of, read_records, stranded_labels
+from bigbird.data.segment_pairs import PairRow
 from bigbird.errors import ConfigError
+from bigbird.tokenizers import Tokenizer
+
+Item = Record | TokenRow | PairRow  # what a source gives: records to be tokenized, or tokens of a prepared corpus
 
 
 class RecordSource(Protocol):
@@ -23,21 +28,28 @@ class RecordSource(Protocol):
     def __len__(self) -> int:
         """Records per epoch."""
 
-    def record(self, index: int, *, epoch: int) -> Record:
+    def record(self, index: int, *, epoch: int) -> Item:
         """Record `index` as it looks in `epoch`; sources may show another crop, strand or negative each time."""
 
 
 class Datasets(NamedTuple):
     """What a run learns from.
 
-    labels  all labels the training records carry, in order of name
-    corpus  gives clean DNA pieces for training a tokenizer, called only when one is wanted
+    validation  items as the source gives them
+    labels      all labels the training records carry, in order of name
+    corpus      gives clean DNA pieces for training a tokenizer, called only when one is wanted
+    tokenizer   the one the data was cut into tokens with; None when a run is free to choose
+    block_size  of the model that rows of tokens are packed for; 0 when any can read the data
+    sha256      of the manifest of a prepared corpus, which a resumed run must find again; "" without one
     """
 
     train: RecordSource
-    validation: Sequence[Record]
+    validation: Sequence[Any]
     labels: tuple[str, ...]
     corpus: Callable[[], Iterable[str]]
+    tokenizer: Tokenizer | None = None
+    block_size: int = 0
+    sha256: str = ""
 
 
 class DataConfig(Protocol):
@@ -61,7 +73,7 @@ def check_least(config: object, **least: float) -> None:
             raise ConfigError(f"data.{name} must be at least {value}, got {given}")
 
 
-def shuffled(source: RecordSource, position: int, *, seed: int) -> Record:
+def shuffled(source: RecordSource, position: int, *, seed: int) -> Item:
     """The record at `position` in the endless shuffled series of epochs."""
     epoch, place = divmod(position, len(source))
     return source.record(int(_order(len(source), seed, epoch)[place]), epoch=epoch)

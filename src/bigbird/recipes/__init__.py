@@ -13,7 +13,10 @@ from bigbird.run import RunConfig
 RECIPES = {
     "genomics.classification": "Labels for DNA sequences in your own files (FASTA, BED, CSV, TSV, JSONL)",
     "genomics.pretrain": "Masked-language-model pretraining on the DNA of a genome",
+    "genomics.pretrain_prepared": "The same on a corpus made by `bigbird prepare`: every base once an epoch",
     "genomics.promoter": "Start sites of genes along a genome: the promoter model that comes with bigbird",
+    "text.pretrain": "Masked-language-model pretraining on the text of a prepared corpus, in a laptop's size",
+    "text.pretrain_base": "The same in the paper's base size and settings, for GPUs",
 }
 
 

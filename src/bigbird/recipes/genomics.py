@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bigbird.attention import PatternSpec
 from bigbird.data.genome_windows import GenomeData
+from bigbird.data.prepared import PreparedData
 from bigbird.data.sources import FileData
 from bigbird.genomics.promoter_records import PromoterData
 from bigbird.genomics.promoters import LABELS
@@ -71,6 +72,19 @@ def pretrain() -> RunConfig:
             evaluate_every=500,
             save_every=250,
         ),
+    )
+
+
+def pretrain_prepared() -> RunConfig:
+    """As `pretrain`, on the documents of a prepared corpus: every base once an epoch, spans hidden, rows full."""
+    usual = pretrain()
+    return replace(
+        usual,
+        recipe="genomics.pretrain_prepared",
+        start=Scratch(tokenizer="corpus", encoder=replace(_ENCODER, dropout=0.0)),
+        task=MaskedLM(unit="span"),
+        data=PreparedData(block_size=_ENCODER.pattern.block_size),
+        training=replace(usual.training, batch_size=4, micro_batch_size=2, watch="bits_per_letter"),
     )
 
 

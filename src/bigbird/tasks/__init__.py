@@ -2,7 +2,8 @@
 
 from bigbird.tasks.base import Batch, Example, Loss, Prediction, Task
 from bigbird.tasks.classification import Classification, SequenceLabels
-from bigbird.tasks.masked_lm import MaskedLM, MaskedScore
+from bigbird.tasks.masked_lm import MaskedLM
+from bigbird.tasks.masked_scores import MaskedScore
 from bigbird.tasks.metrics import Estimate
 from bigbird.tasks.token_classification import TokenClassification, TokenLabels
 

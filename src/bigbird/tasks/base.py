@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bigbird.attention import DocumentLayout, Layout
-from bigbird.data.records import Record
 from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks.metrics import Estimate
 from bigbird.tokenizers import Tokenizer
 
 Purpose = Literal["train", "predict"]
 Prediction = Any  # each task has its own small class
+Item = Any  # what a task reads: a Record, or for masked language modelling a row of a prepared corpus too
 
 MAX_TOKENS_PER_BATCH = 8192  # for prediction; a longer document is a batch of its own
 
@@ -34,6 +34,8 @@ class Example(NamedTuple):
     targets      float32, per label or [length, labels], as the task wants it; empty when nothing is known
     weights      float32, of the shape of targets: 0 where the truth is unknown
     is_reversed  the window was read on the other strand; starts and ends still count on the record's own
+    token_types  int64 [length], 0 for the first of two texts, 1 for the second; None where there is one
+    order        0 when the second text follows the first, 1 when it is any other, -1 when nobody asks
     """
 
     record: int
@@ -43,6 +45,8 @@ class Example(NamedTuple):
     targets: NDArray[np.float32]
     weights: NDArray[np.float32]
     is_reversed: bool = False
+    token_types: NDArray[np.int64] | None = None
+    order: int = -1
 
 
 class Batch(NamedTuple):
@@ -51,16 +55,22 @@ class Batch(NamedTuple):
     token_ids         int64 [total]
     layout            of the row, or of the part of one that a process has
     targets, weights  float32, the examples' own, one behind the other along the first axis
+    token_types       int64 [total]; None where every example is one text
+    order             int64 [examples], see `Example`; None where nobody asks
     """
 
     token_ids: Tensor
     layout: Layout
     targets: Tensor
     weights: Tensor
+    token_types: Tensor | None = None
+    order: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch with its tensors on `device`."""
-        return Batch(self.token_ids.to(device), self.layout, self.targets.to(device), self.weights.to(device))
+        types, order = (None if one is None else one.to(device) for one in (self.token_types, self.order))
+        targets, weights = self.targets.to(device), self.weights.to(device)
+        return Batch(self.token_ids.to(device), self.layout, targets, weights, types, order)
 
 
 class Loss(NamedTuple):
@@ -88,7 +98,7 @@ class Task(Protocol):
     def build_model(self, config: EncoderConfig) -> nn.Module:
         """An encoder with this task's head; called as model(token_ids, layout)."""
 
-    def encode(self, record: Record, tokenizer: Tokenizer, *, index: int = 0, purpose: Purpose) -> list[Example]:
+    def encode(self, record: Item, tokenizer: Tokenizer, *, index: int = 0, purpose: Purpose) -> list[Example]:
         """The windows of one record: several when it is longer than the task's window, or read on both strands."""
 
     def collate(self, examples: Sequence[Example], *, block_size: int) -> Batch:
@@ -100,7 +110,7 @@ class Task(Protocol):
     def predict(self, model: nn.Module, examples: Sequence[Example], *, block_size: int) -> list[Prediction]:
         """One prediction per record; `examples` hold all windows of each record they touch, in order."""
 
-    def score(self, predictions: Sequence[Prediction], records: Sequence[Record]) -> dict[str, Estimate]:
+    def score(self, predictions: Sequence[Prediction], records: Sequence[Item]) -> dict[str, Estimate]:
         """How good predictions are, with 95 % intervals."""
 
 
@@ -127,7 +137,16 @@ def packed(examples: Sequence[Example], *, block_size: int) -> Batch:
         layout,
         torch.from_numpy(np.concatenate([example.targets for example in examples])),
         torch.from_numpy(np.concatenate([example.weights for example in examples])),
+        _token_types(examples, layout),
+        None if all(example.order < 0 for example in examples) else torch.tensor([e.order for e in examples]),
     )
+
+
+def _token_types(examples: Sequence[Example], layout: DocumentLayout) -> Tensor | None:
+    if all(example.token_types is None for example in examples):
+        return None
+    types = [np.zeros_like(e.token_ids) if e.token_types is None else e.token_types for e in examples]
+    return layout.pack(torch.from_numpy(np.concatenate(types)))
 
 
 def device_of(model: nn.Module) -> torch.device:

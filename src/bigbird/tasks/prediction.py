@@ -8,15 +8,14 @@ from itertools import islice
 import torch
 from torch import nn
 
-from bigbird.data.records import Record
-from bigbird.tasks.base import Prediction, Task
+from bigbird.tasks.base import Item, Prediction, Task
 from bigbird.tokenizers import Tokenizer
 
 RECORDS_AT_ONCE = 16
 
 
 def predictions(
-    records: Iterable[Record], *, model: nn.Module, task: Task, tokenizer: Tokenizer, block_size: int
+    records: Iterable[Item], *, model: nn.Module, task: Task, tokenizer: Tokenizer, block_size: int
 ) -> Iterator[Prediction]:
     """One prediction per record, in order. The model is used as in evaluation and left in the mode it had."""
     remaining = iter(records)

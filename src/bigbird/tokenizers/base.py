@@ -39,6 +39,18 @@ class Tokenizer(Protocol):
     def max_letters(self) -> int:
         """Most characters one token stands for, runs of unknown ones aside."""
 
+    @property
+    def letters(self) -> NDArray[np.int64]:
+        """Characters (for DNA: bases) that each id stands for, white space not counted: int64 [vocab_size].
+
+        0 for special tokens and for spaces alone, so that the tokens of a text have as many letters as the text
+        whatever the vocabulary; words that a vocabulary does not know are not counted.
+        """
+
+    @property
+    def word_starts(self) -> NDArray[np.bool_]:
+        """Whether a token begins a word, True for special tokens too: bool [vocab_size]. DNA has no words: all True."""
+
     def special_id(self, token: str) -> int:
         """Id of a special token such as "[CLS]"."""
 

@@ -75,8 +75,9 @@ class DnaTokenizer:
             )
         pieces = sorted(self._ids, key=self._ids.__getitem__)
         self._pieces = ["" if piece in SPECIAL_TOKENS else piece for piece in pieces]
-        self._num_bases = np.array([len(piece) for piece in self._pieces])
-        self.ordinary_ids = np.flatnonzero(self._num_bases)
+        self.letters = np.array([len(piece) for piece in self._pieces], np.int64)
+        self.word_starts = np.ones(len(self._pieces), bool)
+        self.ordinary_ids = np.flatnonzero(self.letters)
 
     @classmethod
     def single_base(cls) -> DnaTokenizer:
@@ -141,8 +142,8 @@ class DnaTokenizer:
         self._model.save(str(folder / TOKENIZER_FILE))
 
     def _with_places(self, ids: NDArray[np.int64]) -> Encoding:
-        ends = self._num_bases[ids].cumsum()
-        return Encoding(ids, ends - self._num_bases[ids], ends)
+        ends = self.letters[ids].cumsum()
+        return Encoding(ids, ends - self.letters[ids], ends)
 
 
 def _with_runs_of_n(model: tokenizers.Tokenizer) -> tokenizers.Tokenizer:

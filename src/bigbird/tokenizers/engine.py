@@ -31,6 +31,14 @@ class Engine(Protocol):
         """Characters of the longest ordinary piece."""
 
     @property
+    def letters(self) -> NDArray[np.int64]:
+        """Characters of each id, see `Tokenizer`."""
+
+    @property
+    def word_starts(self) -> NDArray[np.bool_]:
+        """Whether each id begins a word, see `Tokenizer`."""
+
+    @property
     def settings(self) -> Mapping[str, Any]:
         """What tokenizer_config.json says beside the special tokens."""
 

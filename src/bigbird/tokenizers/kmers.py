@@ -66,6 +66,16 @@ class KmerTokenizer:
         """Too many to list: always an error."""
         raise ConfigError("tokens that spell out their bases have no vocabulary to mask or guess; use tokenizer bpe")
 
+    @property
+    def letters(self) -> NDArray[np.int64]:
+        """Too many to list: always an error."""
+        return self.ordinary_ids
+
+    @property
+    def word_starts(self) -> NDArray[np.bool_]:
+        """DNA has no words: True for all, in no memory."""
+        return np.broadcast_to(np.bool_(True), (self.vocab_size,))
+
     def special_id(self, token: str) -> int:
         """Id of [PAD], [CLS] or [SEP]."""
         if token not in _SPECIAL_IDS:

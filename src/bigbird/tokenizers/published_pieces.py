@@ -18,6 +18,7 @@ from bigbird.tokenizers.byte_alphabet import LETTERS, read_letters
 from bigbird.tokenizers.engine import check_run
 from bigbird.tokenizers.families import Family
 from bigbird.tokenizers.vocabulary_files import MERGES_FILE, PAIR_FILE, WORD_FILE, BytePairs, WordPieces
+from bigbird.tokenizers.words import begins_word_of_bytes, bytes_of, num_letters, num_letters_of_bytes
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -45,7 +46,27 @@ class PublishedPieces:
     @property
     def max_letters(self) -> int:
         """Characters of the longest piece; for RoBERTa its bytes."""
-        return max(len(self.pieces[index].removeprefix("##")) for index in self.ordinary_ids)
+        return max(len(_bare(self.pieces[index])) for index in self.ordinary_ids)
+
+    @cached_property
+    def letters(self) -> NDArray[np.int64]:
+        """Characters of each id; of bytes those that begin in it."""
+        letters = np.zeros(len(self.pieces), np.int64)
+        for index in self.ordinary_ids:
+            piece = self.pieces[index]
+            is_bytes = isinstance(self._vocabulary, BytePairs)
+            letters[index] = num_letters_of_bytes(bytes_of(piece)) if is_bytes else num_letters(_bare(piece))
+        return letters
+
+    @cached_property
+    def word_starts(self) -> NDArray[np.bool_]:
+        """Whether each id begins a word; BERT's vocabulary marks those that do not."""
+        starts = np.ones(len(self.pieces), bool)
+        for index in self.ordinary_ids:
+            piece = self.pieces[index]
+            is_bytes = isinstance(self._vocabulary, BytePairs)
+            starts[index] = begins_word_of_bytes(bytes_of(piece)) if is_bytes else _bare(piece) == piece
+        return starts
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -145,6 +166,10 @@ class PublishedPieces:
 
 
 _UNUSED = re.compile(r"\[unused\d+\]")
+
+
+def _bare(piece: str) -> str:
+    return piece.removeprefix("##")
 
 
 def _parts(text: str, safe: re.Pattern[str]) -> Iterator[tuple[int, int]]:

@@ -19,6 +19,7 @@ from bigbird.tokenizers.normalizer import Normalizer
 from bigbird.tokenizers.segmenter import Segmenter
 from bigbird.tokenizers.sentencepiece_file import Kind, SentencePieceModel, parse_sentencepiece
 from bigbird.tokenizers.tokenizer_json import as_tokenizer
+from bigbird.tokenizers.words import begins_word, begins_word_of_bytes, bytes_of, num_letters, num_letters_of_bytes
 
 SENTENCEPIECE_FILE = "spiece.model"
 
@@ -54,6 +55,24 @@ class SentencePieceText:
         """Characters of the longest piece; a run of unknown ones may be longer, and NFKC may shorten."""
         return max(len(self.pieces[index]) for index in self.ordinary_ids)
 
+    @cached_property
+    def letters(self) -> NDArray[np.int64]:
+        """Characters of each id; of a character in bytes the first byte has it."""
+        letters = np.zeros(len(self.pieces), np.int64)
+        for index in self.ordinary_ids:
+            data = self._meaning(index)
+            letters[index] = num_letters(data) if isinstance(data, str) else num_letters_of_bytes(data)
+        return letters
+
+    @cached_property
+    def word_starts(self) -> NDArray[np.bool_]:
+        """Whether each id begins a word."""
+        starts = np.ones(len(self.pieces), bool)
+        for index in self.ordinary_ids:
+            data = self._meaning(index)
+            starts[index] = begins_word(data) if isinstance(data, str) else begins_word_of_bytes(data)
+        return starts
+
     def encode_batch(self, texts: Sequence[str], *, read_symbols: bool) -> list[Encoding]:
         """Ids and places of each text, without special tokens."""
         normalized = [self.normalizer.apply(text) for text in texts]
@@ -88,6 +107,13 @@ class SentencePieceText:
             return encoding
         begins = np.minimum(encoding.starts + self._marks[encoding.ids], encoding.ends - 1)
         return Encoding(encoding.ids, starts[begins], ends[encoding.ends - 1])
+
+    def _meaning(self, index: int) -> str | bytes:
+        """What an ordinary piece stands for, as text or as bytes of it."""
+        piece = self.pieces[index].replace("▁", " ")
+        if self.model.kinds[index] is Kind.BYTE:
+            return bytes((int(piece[3:5], 16),))
+        return bytes_of(piece) if self._family.bytes_for_unknown else piece
 
     def _text_of(self, index: int) -> bytes:
         piece, kind = self.model.pieces[index], self.model.kinds[index]

@@ -115,6 +115,16 @@ class TextTokenizer:
         """Characters of the longest piece; a run of unknown ones may be longer, and normalizing may shorten."""
         return self._engine.max_letters
 
+    @property
+    def letters(self) -> NDArray[np.int64]:
+        """Characters that each id stands for, see `Tokenizer`."""
+        return self._engine.letters
+
+    @property
+    def word_starts(self) -> NDArray[np.bool_]:
+        """Whether each id begins a word: by its space, as punctuation or as one of the Chinese signs (Devlin 2019)."""
+        return self._engine.word_starts
+
     def special_id(self, token: str) -> int:
         """Id of a special token, by the name all tokenizers share ([CLS]) or the vocabulary's own (<pad>)."""
         piece = self.family.names.get(token, token)

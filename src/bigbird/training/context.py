@@ -52,12 +52,18 @@ class ContextRanks:
                 f"labels); this batch has {len(batch.targets)} targets for {layout.num_tokens} tokens. Set "
                 f"training.context_parallel=1."
             )
+        if batch.order is not None:
+            raise ConfigError(
+                "context parallelism does not serve task.next_segment: the token that tells a pair's order lies on one "
+                "of the processes alone. Set task.next_segment=false, or training.context_parallel=1."
+            )
         shard = ContextShard(layout, self.part, self.num_parts, self.group)
         return batch._replace(
             token_ids=batch.token_ids[shard.owned],
             layout=shard,
             targets=batch.targets[shard.tokens],
             weights=batch.weights[shard.tokens],
+            token_types=None if batch.token_types is None else batch.token_types[shard.owned],
         )
 
     def summed(self, loss: Loss) -> Loss:

@@ -8,30 +8,29 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from bigbird.checkpoint import LoadedModel
-from bigbird.data.records import Record
 from bigbird.errors import ConfigError
-from bigbird.tasks import Estimate
-from bigbird.tasks.base import device_of, in_batches
+from bigbird.tasks import Estimate, MaskedLM
+from bigbird.tasks.base import Item, device_of, in_batches
 from bigbird.tasks.metrics import LOWER_IS_BETTER
 from bigbird.tasks.prediction import predictions
 from bigbird.training.distributed import ALONE, Ranks
 
 
-def evaluate(loaded: LoadedModel, records: Sequence[Record], ranks: Ranks = ALONE) -> dict[str, Estimate]:
+def evaluate(loaded: LoadedModel, records: Sequence[Item], ranks: Ranks = ALONE) -> dict[str, Estimate]:
     """Metrics with 95 % intervals, and the mean "loss" per target (without an interval).
 
-    Each process computes every so manieth record; all of them then have, and score, the answers of all.
+    Each process computes every so manieth record; all of them then have, and score, the answers of all. What a masked
+    model predicts holds its loss too, so that one pass is enough.
     """
-    block_size = loaded.encoder.pattern.block_size
+    task, block_size = loaded.task, loaded.encoder.pattern.block_size
     share = [records[place] for place in range(ranks.rank, len(records), ranks.count)]
-    answers = predictions(
-        share, model=loaded.model, task=loaded.task, tokenizer=loaded.tokenizer, block_size=block_size
-    )
-    scores = loaded.task.score(ranks.gathered(list(answers)), records)
-    return {"loss": Estimate(mean_loss(loaded, share, ranks), math.nan, math.nan), **scores}
+    own = predictions(share, model=loaded.model, task=task, tokenizer=loaded.tokenizer, block_size=block_size)
+    answers = ranks.gathered(list(own))
+    loss = task.mean_loss(answers) if isinstance(task, MaskedLM) else mean_loss(loaded, share, ranks)
+    return {"loss": Estimate(loss, math.nan, math.nan), **task.score(answers, records)}
 
 
-def mean_loss(loaded: LoadedModel, records: Sequence[Record], ranks: Ranks = ALONE) -> float:
+def mean_loss(loaded: LoadedModel, records: Sequence[Item], ranks: Ranks = ALONE) -> float:
     """The training loss, without dropout, on the records of all processes; `records` are this one's."""
     model, task, total, count = loaded.model, loaded.task, 0.0, 0.0
     examples = [e for record in records for e in task.encode(record, loaded.tokenizer, purpose="train")]

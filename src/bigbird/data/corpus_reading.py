@@ -1,0 +1,84 @@
+"""The documents of a corpus' sources, one after the other, and what they amount to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from bigbird import randomness
+from bigbird.data.corpus_files import CorpusFile
+from bigbird.data.documents import Document, read_documents
+from bigbird.data.genome_documents import contig_of
+from bigbird.data.prepare_config import PrepareConfig
+from bigbird.data.unfinished import Counted
+from bigbird.errors import ConfigError, DataError
+from bigbird.tokenizers import clean_dna
+
+Advance = Callable[[int], None]  # told how many bytes or letters more are done
+
+
+def _nothing(_: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class CorpusReader:
+    """Reads the files as `config` says; every time the same."""
+
+    files: Sequence[CorpusFile]
+    config: PrepareConfig
+
+    def documents(self, advance: Advance = _nothing) -> Iterator[Document]:
+        """All documents that hold something, marked as held out or not; `advance` is told the bytes of each file."""
+        for file in self.files:
+            for document in read_documents(file, self.config.reading):
+                if document.text and not document.text.isspace():
+                    yield document._replace(held_out=self._is_held_out(document))
+            advance(file.path.stat().st_size)
+
+    def count(self, *, is_dna: bool, advance: Advance = _nothing) -> Counted:
+        """Read everything once: faults are found before any work, and the amount of work is known.
+
+        is_dna  every document must be DNA
+        """
+        unseen = {*self.config.hold_out, *self.config.regions}
+        counts = {True: 0, False: 0}  # by whether held out
+        letters = {True: 0, False: 0}
+        for document in self.documents(advance):
+            if is_dna:
+                clean_dna(document.text, source=document.where)
+            contig = document.name.rpartition(":")[0]
+            unseen = {name for name in unseen if name != document.name and not contig_of(name, {contig})}
+            counts[document.held_out] += 1
+            letters[document.held_out] += len(document.text)
+        self._check_counts(sum(counts.values()), counts[True], unseen)
+        return Counted(
+            num_documents=sum(counts.values()),
+            num_held_out=counts[True],
+            num_letters=sum(letters.values()),
+            num_train_letters=letters[False],
+        )
+
+    def _is_held_out(self, document: Document) -> bool:
+        """By its place, its name, or a number drawn for its name, which stays when other documents come and go."""
+        config = self.config
+        if document.held_out or document.name in config.hold_out:
+            return True
+        key = int.from_bytes(hashlib.sha256(document.name.encode()).digest()[:7])
+        return bool(config.share and randomness.uniform(config.seed, key) < config.share)
+
+    def _check_counts(self, documents: int, held_out: int, unseen: set[str]) -> None:
+        if unseen:
+            raise ConfigError(
+                f"--hold-out or --region names {min(unseen)!r}, and the sources hold no such document or contig"
+            )
+        if not documents:
+            raise DataError(f"the sources hold no documents: {', '.join(file.name for file in self.files[:3])}")
+        if held_out == documents:
+            raise ConfigError(f"all {documents} documents are held out; none would be left to train on")
+        if self.config.share and not held_out:
+            raise ConfigError(
+                f"--held-out {self.config.share} drew none of the {documents} documents. Give a larger share, name "
+                f"some with --hold-out, or give --held-out 0."
+            )

@@ -1,0 +1,109 @@
+"""Documents of text files, JSON lines, Parquet and FASTA, one after the other; every fault names its file and line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from bigbird.data.corpus_files import CorpusFile
+from bigbird.data.files import read_lines
+from bigbird.data.genome_documents import GenomeWalk, genome_documents
+from bigbird.errors import DataError, require
+
+
+class Document(NamedTuple):
+    """A text or a stretch of DNA.
+
+    name      from its file, or made of the file's name and the place in it
+    where     the file and line, for errors
+    held_out  True where its place decides that it is not trained on
+    """
+
+    name: str
+    text: str
+    where: str
+    held_out: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How documents are taken out of files.
+
+    text_field  of JSON lines and Parquet; "chapters.text" is a field in a field, and lists on the way are joined
+    name_field  likewise; without it a document is named after its file and line
+    walk        of FASTA
+    """
+
+    text_field: str = "text"
+    name_field: str = ""
+    walk: GenomeWalk = field(default_factory=GenomeWalk)
+
+
+def read_documents(file: CorpusFile, reading: Reading) -> Iterator[Document]:
+    """The documents of one file, in its order; one without text is among them."""
+    if file.format == "text":
+        yield Document(file.name, "\n".join(line for _, line in read_lines(file.path)), str(file.path))
+    elif file.format == "fasta":
+        for piece in genome_documents(file.path, reading.walk):
+            yield Document(piece.name, piece.sequence, f"{file.path} {piece.name}", piece.held_out)
+    else:
+        rows = _json_rows(file.path) if file.format == "jsonl" else _parquet_rows(file.path, reading)
+        for number, row in rows:
+            where = f"{file.path}:{number}"
+            name = _field(row, reading.name_field, where) if reading.name_field else f"{file.name}:{number}"
+            yield Document(name, _field(row, reading.text_field, where), where)
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise DataError(f"{path}:{number}: not valid JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise DataError(f'{path}:{number}: each line must be a JSON object such as {{"text": …}}')
+        yield number, row
+
+
+def _parquet_rows(path: Path, reading: Reading) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """Rows counted from 1, with the columns wanted."""
+    parquet = require("pyarrow.parquet", extra="parquet", purpose=f"reading {path}")
+    wanted = {name.partition(".")[0] for name in (reading.text_field, reading.name_field) if name}
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            columns = sorted(wanted & set(file.schema_arrow.names))
+            for batch in file.iter_batches(columns=columns, batch_size=64):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError; ours pass through
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} cannot be read as Parquet, after row {number}: {error}") from None
+
+
+def _field(row: Mapping[str, object], name: str, where: str) -> str:
+    """The text under a dotted name; the parts of lists with an empty line between them."""
+    parts = list(_parts(row, name.split("."), name, where))
+    return "\n\n".join(parts)
+
+
+def _parts(value: object, path: list[str], name: str, where: str) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _parts(item, path, name, where)
+    elif path:
+        if not isinstance(value, Mapping) or path[0] not in value:
+            has = f"it has {', '.join(map(str, value))}" if isinstance(value, Mapping) else f"{value!r:.40}"
+            raise DataError(f"{where}: there is no field {name!r} ({has}). Name the field with --text-field.")
+        yield from _parts(value[path[0]], path[1:], name, where)
+    elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        yield str(value)
+    elif value is not None:
+        raise DataError(f"{where}: field {name!r} must hold text, got {value!r:.60}")
