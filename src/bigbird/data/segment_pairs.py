@@ -36,6 +36,11 @@ class PairRow:
 
     pairs: tuple[SegmentPair, ...]
 
+    @property
+    def name(self) -> str:
+        """The names of the documents its pairs begin with."""
+        return " + ".join(pair.first.name for pair in self.pairs)
+
 
 class _Source(Protocol):
     def __len__(self) -> int: ...
