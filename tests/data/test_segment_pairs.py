@@ -42,6 +42,7 @@ def same(one, other):
 def test_a_row_and_an_epoch_always_give_the_same_pairs():
     source = PairedSource(Rows())
     assert len(source) == 40
+    assert source.record(1, epoch=0).name == "document 3 + document 4 + document 5"
     there = [source.record(index, epoch=1) for index in range(40)]
     back = [source.record(index, epoch=1) for index in reversed(range(40))][::-1]
     assert all(same(one, other) for one, other in zip(there, back, strict=True))
