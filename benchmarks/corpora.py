@@ -40,7 +40,8 @@ ROWS_READ = 500
 def measured(data: Path, name: str, folder: Path, workers: int) -> dict[str, object]:
     """Prepare a corpus and lay it out."""
     files, tokenizer, text_field = CORPORA[name]
-    config = PrepareConfig(sources=tuple(data / file for file in files), tokenizer=tokenizer, text_field=text_field)
+    sources = tuple(data / file for file in files)
+    config = PrepareConfig(sources=sources, tokenizer=tokenizer, text_field=text_field, held_out=0.0)
     started = time.perf_counter()
     prepare(config, folder, workers=workers)
     seconds = time.perf_counter() - started

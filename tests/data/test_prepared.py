@@ -231,6 +231,9 @@ def test_damage_of_any_file_is_told_with_its_name_and_nothing_of_it_is_read(copy
         (lambda values: values.update(dtype="<u4"), "shard 00000 has [0-9,]+ tokens but [0-9,]+ bytes of them"),
         (lambda values: values["shards"].reverse(), "shard 0 must be named 00000, got"),
         (lambda values: values["shards"][0]["files"].pop("names"), "must have tokens, documents and names"),
+        (lambda values: values["shards"][0].update(num_documents=99)
+            or values.update(num_documents=sum(shard["num_documents"] for shard in values["shards"])),
+            "00000.documents tells of [0-9]+ documents, the manifest 99"),
         (lambda values: values.pop("tokenizer_id"), "tokenizer_id is missing. The corpus may be another version's"),
         (lambda values: values.update(format=2), "has another format than 1, which this bigbird reads"),
         (lambda values: values["shards"][0].update(num_letters=values["shards"][0]["num_letters"] + 1)

@@ -1,6 +1,8 @@
 """Preparing: the same bytes however it is done and however often it is interrupted; nothing mixed up in silence."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -229,6 +231,25 @@ def test_a_damaged_tokenizer_is_told(tmp_path, lines):
     (tmp_path / "corpus" / "tokenizer" / "tokenizer.json").write_text("{}")
     with pytest.raises(CheckpointError, match="tokenizer is not the tokenizer that the corpus was made with"):
         prepared(tmp_path / "corpus", lines)
+
+
+def test_a_full_disk_names_the_file_and_the_work_goes_on_when_there_is_room(tmp_path, lines, monkeypatch):
+    real = Path.write_bytes
+
+    def write(path, data):
+        if "00002.documents" in path.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return real(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(OSError, match="No space left") as error:
+        prepared(tmp_path / "corpus", lines)
+    assert error.value.filename == str(tmp_path / "corpus" / "shards" / "00002.documents")
+    monkeypatch.setattr(Path, "write_bytes", real)
+    _, said = prepared(tmp_path / "corpus", lines)
+    assert "going on behind 2 finished shards" in said
+    prepared(tmp_path / "whole", lines)
+    assert contents(tmp_path / "corpus") == contents(tmp_path / "whole")
 
 
 def test_two_at_once_are_refused(tmp_path, lines):
