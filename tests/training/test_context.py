@@ -7,7 +7,7 @@ from torch import nn
 from bigbird.attention import ContextShard, DocumentLayout
 from bigbird.errors import ConfigError
 from bigbird.model.heads import first_tokens
-from bigbird.tasks import Batch
+from bigbird.tasks import Batch, MaskedLM
 from bigbird.training.context import ContextRanks, check_divisible, context_ranks
 from context_processes import outcomes
 from helpers import YES_NO, encoder_config, loaded_model, motif_records
@@ -116,3 +116,18 @@ def test_an_encoder_that_reads_neighbouring_tokens_refuses_a_part_of_a_row():
     shard = ContextShard(DocumentLayout((50,), 16), 0, 2)
     with pytest.raises(ConfigError, match=r"bases_per_token \(16\) reads the neighbours of its tokens, which may lie"):
         encoder(torch.zeros(shard.total_length, dtype=torch.int64), layout=shard)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the compiler's own
+def test_torch_compile_goes_around_attention_over_a_part_of_a_row():
+    """It cannot follow tensors to other processes, and left alone breaks off inside."""
+    model = loaded_model(MaskedLM(max_length=128), dropout=0.0).model.train()
+    shard = ContextShard(DocumentLayout((60, 50), 16), 0, 1)
+    token_ids = torch.arange(shard.total_length) % 7
+    expected = model(token_ids, shard)
+    for layer in model.encoder.layers:
+        layer.forward = torch.compile(layer.forward, dynamic=True, backend="eager")
+    found = model(token_ids, shard)
+    assert torch.equal(found, expected)
+    (found.sum() / len(found)).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from bigbird.attention import Backend, BlockPattern, block_sparse_attention, context_parallel_attention
 from bigbird.attention.context_shard import ShardPattern
+from bigbird.attention.pattern import opaque
 from bigbird.model.embeddings import rotate
 from bigbird.model.linear import Linear
 
@@ -56,5 +60,14 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, pattern: BlockPattern | ShardPatter
     key_mask, backend = visibility.key_mask, visibility.backend
     if isinstance(pattern, ShardPattern):
         plan, group = pattern
-        return context_parallel_attention(q, k, v, plan=plan, group=group, key_mask=key_mask, backend=backend)
+        attend = _uncompiled() if torch.compiler.is_compiling() else context_parallel_attention
+        return attend(q, k, v, plan=plan, group=group, key_mask=key_mask, backend=backend)
     return block_sparse_attention(q, k, v, pattern=pattern, key_mask=key_mask, backend=backend)
+
+
+@opaque
+@lru_cache(maxsize=1)
+def _uncompiled() -> Callable[..., Tensor]:
+    """What torch.compile leaves as it is: it cannot follow tensors to other processes."""
+    function: Callable[..., Tensor] = torch.compiler.disable(context_parallel_attention)
+    return function
