@@ -97,7 +97,8 @@ def context_ranks(*, rank: int, count: int, num_parts: int) -> ContextRanks:
         )
     if num_parts == 1:
         return ContextRanks(team=rank, num_teams=count)
-    group = dist.new_subgroups(group_size=num_parts)[0] if num_parts < count else None
+    # Their own group, even when it is all processes: DDP sums in the first one while the backward pass runs.
+    group = dist.new_subgroups(group_size=num_parts)[0]
     return ContextRanks(
         team=rank // num_parts, num_teams=count // num_parts, part=rank % num_parts, num_parts=num_parts, group=group
     )
