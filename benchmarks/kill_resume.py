@@ -154,6 +154,7 @@ def outcome(folder: Path) -> dict[str, object]:
         "events": [
             {name: value for name, value in event.items() if name not in TIMINGS and "memory" not in name}
             for event in events
+            if event["event"] in ("step", "evaluation")  # others tell when and where it went on
         ],
         "progress": json.loads((last / "state.json").read_text())["progress"],
         "state": manifest,
@@ -191,6 +192,7 @@ def measure(place: Path, *, kills: int, inside: int, stops: int, num_steps: int,
             assert code == -number, f"{code}: {(place / f'{folder.name}.log').read_text()[-2000:]}"
             tally.kills += 1
             tally.inside += is_writing(folder)
+        print(f"{tally.kills} kills, {tally.inside} inside a write, {tally.stops} stops", end="\r", file=sys.stderr)
     finish(config, folder, expected, tally)
     return tally, seconds
 

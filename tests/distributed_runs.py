@@ -4,7 +4,6 @@ import dataclasses
 import io
 import json
 import math
-from typing import cast
 
 import torch
 from rich.console import Console
@@ -13,6 +12,7 @@ from safetensors.torch import save_file
 from bigbird.data.sources import FixedRecords
 from bigbird.errors import CheckpointError, DataError
 from bigbird.tasks import MaskedLM
+from bigbird.training.batches import Batches
 from bigbird.training.distributed import joined
 from bigbird.training.reporting import Reporter
 from bigbird.training.settings import TrainingConfig
@@ -36,6 +36,8 @@ RUNS = {
         "masked-lm",
         dataclasses.replace(CONFIG, num_steps=2, checkpoint_activations=True, optimizer="adafactor"),
     ),
+    "context": ("masked-lm", dataclasses.replace(CONFIG, context_parallel=2)),
+    "fsdp-context": ("masked-lm", dataclasses.replace(FSDP, context_parallel=2, checkpoint_activations=True)),
     "fsdp-checkpointed": ("masked-lm", dataclasses.replace(FSDP, num_steps=2, checkpoint_activations=True)),
 }
 
@@ -43,9 +45,11 @@ RUNS = {
 def run(folder, name, ranks, *, num_steps=None, resume=False):
     """The trainer of a run, afterwards."""
     task, config = RUNS[name]
+    if ranks.count == 1:
+        config = dataclasses.replace(config, context_parallel=1)
     whole = config if num_steps is None else dataclasses.replace(config, num_steps=num_steps, schedule="constant")
     trainer = Trainer(
-        loaded_model(TASKS[task], dropout=0.2),
+        loaded_model(TASKS[task], dropout=0.0 if "context" in name else 0.2),
         whole,
         source=FixedRecords(motif_records(20)),
         validation=motif_records(7, seed=1),
@@ -54,11 +58,13 @@ def run(folder, name, ranks, *, num_steps=None, resume=False):
     )
     if resume:
         trainer.resume()
-    console = Console(file=io.StringIO())
-    speaker = Reporter(folder, num_steps=whole.num_steps, first_step=trainer.progress.step, console=console)
-    with speaker if ranks.is_first else cast("Reporter", Silence()) as reporter:
+    with _reporter(folder, whole.num_steps, trainer.progress.step) if ranks.is_first else Silence() as reporter:
         trainer.run(reporter)
     return trainer
+
+
+def _reporter(folder, num_steps, first_step):
+    return Reporter(folder, num_steps=num_steps, first_step=first_step, console=Console(file=io.StringIO()))
 
 
 def everything(folder):
@@ -76,6 +82,7 @@ def everything(folder):
         found = _messages(ranks)
         found["skipped"] = [_skips(ranks, sharding) for sharding in ("none", "fsdp")]
         found["put back"] = _refused_weights(ranks)
+        found["places"] = _places_of_a_row(ranks)
         (folder / f"found-{ranks.rank}.json").write_text(json.dumps(found))
 
 
@@ -111,6 +118,16 @@ def _skips(ranks, sharding):
     learner.engine.apply_gradients(is_usable=True)
     changed = learner.engine.weights()
     return unchanged and (not ranks.is_first or any(not torch.equal(before[name], changed[name]) for name in before))
+
+
+def _places_of_a_row(ranks):
+    """How many places of a micro-batch's row this process computed, and how many there are."""
+    learner = Learner(loaded_model(TASKS["masked-lm"], dropout=0.0), RUNS["context"][1], ranks)
+    batches = Batches(learner.loaded, learner.config, FixedRecords(motif_records(20)), ranks).of_step(0)[:1]
+    computed = []
+    learner.engine.called.register_forward_pre_hook(lambda _, inputs: computed.append(len(inputs[0])))
+    learner.step(0, batches)
+    return [*computed, len(batches[0].token_ids)]
 
 
 def _some_input():

@@ -39,7 +39,8 @@ RUN_FILE = "run.json"
 MAY_CHANGE = (
     *("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every"),
     *("training.keep_states", "training.max_skipped"),
-    *("training.sharding", "training.checkpoint_activations", "training.compile"),  # where and how, never what
+    # where and how, never what
+    *("training.sharding", "training.context_parallel", "training.checkpoint_activations", "training.compile"),
     "training.tensorboard",
 )
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
@@ -122,6 +123,8 @@ def train(
             ranks=ranks,
         )
         ranks.on_first(lambda: _tell_need(loaded, config.training, datasets, ranks, console))
+        if ranks.count > 1:
+            trainer.batches.check_alike()
         if is_resumed:
             trainer.resume(resume_from)
         else:
@@ -140,10 +143,10 @@ def _locked(folder: Path) -> AbstractContextManager[None]:
 
 def _check_folder(config: RunConfig, folder: Path, *, resume: bool, auto_resume: bool) -> bool:
     """True when the run goes on with what `folder` holds; raises when it may not be written into."""
-    is_begun = has_state(folder / STATE_FOLDER)
+    is_begun = has_state(folder / STATE_FOLDER) or _has_steps(folder / METRICS_FILE)
     if resume or (auto_resume and is_begun):
         _check_same_run(config, folder)
-        return is_begun or _has_steps(folder / METRICS_FILE)
+        return is_begun
     # A run that died before its first state may have left a model; one that restarts itself writes over it.
     if not auto_resume and (is_begun or (folder / MODEL_FOLDER).exists()):
         raise ConfigError(f"{folder} holds a run already; resume it with --resume, or choose another folder")

@@ -49,7 +49,7 @@ def kept_for_the_gradient(**changes):
     return sum(sizes)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # PyTorch's own, inside its compiler
+@pytest.mark.filterwarnings("default")  # PyTorch's own compiler warns of PyTorch
 def test_compiled_layers_give_the_same_losses_dropout_included():
     plain, weights = learnt(num_layers=1)
     compiled, compiled_weights = learnt(num_layers=1, compile=True)

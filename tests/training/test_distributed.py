@@ -50,10 +50,13 @@ def test_losses_gradients_and_scores_are_those_of_one_process(folders, name):
 
 def test_tokens_are_counted_over_all_processes(folders):
     one, two, _ = folders
-    counted = [round(event["tokens_per_second"] * event["seconds"]) for event in events(one / "ddp")]
-    for name in ("ddp", "fsdp"):
+    counted = {
+        name: [round(event["tokens_per_second"] * event["seconds"]) for event in events(one / name)]
+        for name in ("ddp", "fsdp", "context")
+    }
+    for name in ("ddp", "fsdp", "context"):
         found = [round(event["tokens_per_second"] * event["seconds"]) for event in events(two / name)]
-        assert found == counted
+        assert found == counted[name]
 
 
 def test_bfloat16_spread_over_processes_is_close_to_that_of_one(folders):
@@ -99,6 +102,7 @@ def test_what_processes_tell_one_another(folders):
         assert found["from first"] == {"step": 3}
         assert found["told"] == "found by process 0"
         assert found["skipped"] == [True, True]
+        assert found["places"][0] == found["places"][1] / 2  # half of the row each
         assert "the saved weights are not this model's: classifier.bias is missing" in found["put back"]
 
 

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from bigbird.data.sources import FixedRecords
-from bigbird.errors import CheckpointError, ConfigError
+from bigbird.errors import CheckpointError, ConfigError, DataError, TrainingFailed
+from bigbird.run import _check_shared
 from bigbird.tasks import MaskedLM
 from bigbird.training.batches import Batches
-from bigbird.training.distributed import Ranks, _own_device
+from bigbird.training.distributed import Ranks, _own_device, joined
 from bigbird.training.engine import check_engine
 from bigbird.training.settings import TrainingConfig
 from bigbird.training.step import Learner
@@ -102,3 +103,56 @@ def test_more_processes_than_gpus_is_refused(monkeypatch):
         ConfigError, match="3 or more processes were started on a machine with 2 GPUs; .* --nproc-per-n"
     ):
         _own_device()
+
+
+@pytest.fixture
+def one_of_two(monkeypatch):
+    """As if torchrun had started this process as one of two, and they were connected."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("init_process_group", "destroy_process_group"):
+        monkeypatch.setattr(torch.distributed, name, lambda *_, **__: None)
+    monkeypatch.setattr(
+        "bigbird.training.distributed.rendezvous", lambda _: iter([(torch.distributed.HashStore(), 1, 2)])
+    )
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+
+
+def test_a_process_that_loses_another_says_so(one_of_two):  # noqa: ARG001
+    with pytest.raises(TrainingFailed, match="process 1 of the run lost another one, whose own last words"), joined():
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:7373")
+    with pytest.raises(RuntimeError, match="^anything else$"), joined():
+        raise RuntimeError("anything else")
+
+
+def test_processes_that_see_other_data_are_refused(monkeypatch):
+    batches = Batches(loaded_model(MaskedLM(max_length=128)), CONFIG, SOURCE)
+    batches.check_alike()
+    monkeypatch.setattr(Ranks, "from_first", lambda *_: "another's")
+    with pytest.raises(DataError, match="see different training data, their first records differ; give all machines"):
+        batches.check_alike()
+
+
+def test_a_run_folder_that_others_do_not_see_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Ranks, "all_of", lambda *_: False)
+    with pytest.raises(ConfigError, match=r"not every process of the run sees .*run.json; with several machines --out"):
+        _check_shared(tmp_path, Ranks(rank=1, count=2))
+
+
+def test_a_team_that_divides_rows_works_on_the_same_ones():
+    loaded = loaded_model(MaskedLM(max_length=128))
+    config = dataclasses.replace(CONFIG, context_parallel=2)
+    made = [Batches(loaded, config, SOURCE, Ranks(rank=rank, count=4)).of_step(1) for rank in range(4)]
+    assert [len(batches) for batches in made] == [2, 2, 2, 2]
+    for one, other in zip(made[0], made[1], strict=True):
+        assert torch.equal(one.token_ids, other.token_ids)
+    assert not torch.equal(made[0][0].token_ids, made[2][0].token_ids)
+
+
+def test_rows_that_this_run_cannot_divide_are_refused():
+    with pytest.raises(ConfigError, match="must divide the number of processes, got 2 for 1. Start 2 processes"):
+        started(steps=0, context_parallel=2)
+    config = dataclasses.replace(CONFIG, context_parallel=2)
+    with pytest.raises(ConfigError, match=r"4 micro-batches of 2, which 3 teams of processes cannot share evenly"):
+        check_engine(config, Ranks(count=6))
+    with pytest.raises(ConfigError, match="training.context_parallel must be at least 1, got 0"):
+        dataclasses.replace(CONFIG, context_parallel=0)

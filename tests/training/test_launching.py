@@ -1,12 +1,14 @@
 """`--processes` and torchrun: one voice, and the exit codes of a run in one process."""
 
+import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
 from torch.distributed.elastic.multiprocessing import SignalException
 
@@ -42,37 +44,67 @@ def ended(arguments, folder):
     return done.returncode, done.stdout + done.stderr
 
 
-def test_a_run_of_two_processes_speaks_once_and_is_resumed_by_torchrun(folder):
+def test_a_run_of_two_processes_speaks_once(folder):
     code, said = ended(command(), folder)
     assert code == 0, said
     assert said.count("after step 2:") == 1
     assert said.count("the best model is in run/model") == 1
     assert len(said.splitlines()) == 4, said
+
+
+def test_torchrun_starts_a_run_again_when_a_process_is_killed_and_it_goes_on(folder):
     torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1")
-    code, said = ended(command("training.num_steps=3", launcher=torchrun, processes=False), folder)
-    assert code == 0, said
-    assert said.count("after step 3:") == 1
-    assert "after step 2:" not in said
+    settings = ("training.num_steps=150", "training.evaluate_every=150", "training.save_every=5")
+    metrics = folder / "run/metrics.jsonl"
+    with started(command(*settings, launcher=torchrun, processes=False), folder) as running:
+        wait_for(lambda: metrics.exists() and len(metrics.read_text().splitlines()) > 10)
+        os.kill(children(running)[1], signal.SIGKILL)
+        said, _ = running.communicate(timeout=120)
+    assert running.returncode == 0, said
+    steps = [event["step"] for event in map(json.loads, metrics.read_text().splitlines()) if event["event"] == "step"]
+    assert steps == list(range(1, 151))
+    assert said.count("after step 0:") == said.count("the best model is in run/model") == 1, said
 
 
-def test_a_mistake_all_processes_find_is_one_line(folder):
-    code, said = ended(command("data.train=no.csv"), folder)
-    assert (code, said) == (2, "bigbird: cannot read no.csv: No such file or directory\n")
+def started(arguments, folder):
+    return subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def children(running):
+    return [int(child) for child in Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()]
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 100
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("rank", "waits"), [("0", []), ("1", [2.0])])
+def test_the_first_process_tells_a_mistake_before_others_do(monkeypatch, capsys, folder, rank, waits):
+    waited = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", command("data.train=no.csv", processes=False)[2:])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert (stop.value.code, waited) == (2, waits)
+    assert capsys.readouterr().err == "bigbird: cannot read no.csv: No such file or directory\n"
 
 
 def test_a_signal_ends_all_processes_with_its_exit_code(folder):
     endless = command("training.num_steps=1000000", "training.evaluate_every=1000000")
-    running = subprocess.Popen(endless, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 100
-    while not (folder / "run/run.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    children = psutil.Process(running.pid).children()
-    running.send_signal(signal.SIGTERM)
-    said, _ = running.communicate(timeout=60)
+    with started(endless, folder) as running:
+        wait_for((folder / "run/run.json").exists)
+        workers = children(running)
+        running.send_signal(signal.SIGTERM)
+        said, _ = running.communicate(timeout=60)
     assert running.returncode == 143, said
     assert "Traceback" not in said
-    assert len(children) == 2
-    assert not any(child.is_running() for child in children)
+    assert len(workers) == 2
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
 def test_ctrl_c_of_the_launcher_is_130(monkeypatch):
@@ -96,6 +128,8 @@ def test_ctrl_c_of_the_launcher_is_130(monkeypatch):
             137,
             "bigbird: process 1 of the run was ended by SIGKILL (the machine may have run out of",
         ),
+        ({0: 143, 1: -9}, {}, 137, "bigbird: process 1 of the run was ended by SIGKILL"),
+        ({0: 143, 1: 143}, {}, 143, ""),
         ({0: -15, 1: 1}, {}, 143, "bigbird: process 0 of the run was ended by SIGTERM\n"),
         (
             {3: 1},

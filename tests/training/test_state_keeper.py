@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from bigbird.errors import TrainingFailed
+from bigbird.errors import CheckpointError, TrainingFailed
 from bigbird.training.distributed import ALONE
 from bigbird.training.state import Progress
 from bigbird.training.state_keeper import StateKeeper
@@ -83,6 +83,7 @@ def test_the_same_progress_is_saved_once(tmp_path):
         states.wait()
         store.has_begun.clear()
         states.save(progress)
+        states.wait()
         assert not store.has_begun.is_set()
         progress.evaluation_due = False
         states.save(progress)
@@ -117,7 +118,7 @@ def test_another_error_is_the_one_that_is_raised_and_the_failed_state_a_note_on_
     assert error.__notes__ == ["the disk is full"]
 
 
-def test_resuming_changes_no_file_until_the_run_begins_and_then_later_states_and_metrics_go(tmp_path):
+def test_a_run_that_goes_on_passes_a_damaged_state_over_and_later_states_and_metrics_go(tmp_path):
     store, metrics = StateStore(tmp_path / "state", keep=3), tmp_path / "metrics.jsonl"
     weights = Weights(0)
     with keeper(store, weights) as states:
@@ -128,15 +129,14 @@ def test_resuming_changes_no_file_until_the_run_begins_and_then_later_states_and
     (store.of_step(3) / "weights.safetensors").write_bytes(b"")
     (store.folder / ".step-000000009.part").mkdir()
     metrics.write_text(metrics.read_text() + "line 4\nli")
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     states = keeper(store, weights)
     resumed = states.resume()
     assert resumed.progress.step == 2 and float(weights.value) == 2
     assert len(resumed.told) == 1 and "step-000000003 is damaged: weights.safetensors is cut off" in resumed.told[0]
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert metrics.read_text() == "line 1\nline 2\n"
+    assert store.steps() == [1, 2]
+    assert not (store.folder / ".step-000000009.part").exists()
     with states:
-        assert metrics.read_text() == "line 1\nline 2\n"
-        assert store.steps() == [1, 2]
         states.save(Progress(step=4))
     assert sorted(path.name for path in store.folder.iterdir()) == [
         "step-000000001",
@@ -155,9 +155,27 @@ def test_lost_metrics_are_told(tmp_path):
     states = keeper(store, Weights(1))
     metrics.write_text("line 1\nli")
     resumed = states.resume()
-    with states:
-        assert metrics.read_text() == "line 1\n"
+    assert metrics.read_text() == "line 1\n"
     assert resumed.told == [
         f"{metrics} holds 9 of the 14 bytes it had when the state was saved; what it said of the steps in between is "
         f"lost, the run itself goes on exactly"
     ]
+
+
+def test_a_run_begun_anew_says_nothing_of_one_that_was_killed_before_its_first_state(tmp_path):
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_text("an evaluation\n")
+    keeper(StateStore(tmp_path / "state", keep=2), Weights(1)).begin()
+    assert metrics.read_text() == ""
+
+
+def test_a_refused_resume_changes_no_file(tmp_path):
+    store = StateStore(tmp_path / "state", keep=2)
+    with keeper(store, Weights(1)) as states:
+        states.save(Progress(step=1))
+    (store.of_step(1) / "state.json").unlink()
+    (store.folder / ".step-000000009.part").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(CheckpointError, match="No sound state is left"):
+        keeper(store, Weights(1)).resume()
+    assert sorted(tmp_path.rglob("*")) == before

@@ -188,7 +188,7 @@ def test_a_state_can_be_chosen_by_its_step(store):
 
 def test_no_state_and_no_sound_state_are_told_apart(store):
     assert not has_state(store.folder)
-    with pytest.raises(CheckpointError, match="holds no saved state to resume from; start without --resume"):
+    with pytest.raises(CheckpointError, match="holds no saved state to resume from; begin a new run"):
         store.newest_sound()
     write(store, 1)
     assert has_state(store.folder)

@@ -137,6 +137,37 @@ def test_a_step_without_a_finite_gradient_changes_nothing_and_three_in_a_row_sto
     assert len(events(tmp_path)) == 3
 
 
+def test_a_loss_that_is_not_finite_skips_the_step_even_where_the_gradient_is(tmp_path, monkeypatch):
+    made = trainer(tmp_path)
+    monkeypatch.setattr(Learner, "_accumulate", lambda *_: (math.inf, 4.0, 0.0))
+    before = {name: tensor.clone() for name, tensor in made.loaded.model.state_dict().items()}
+    for parameter in made.loaded.model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    monkeypatch.setattr(made.learner.optimizer, "zero_grad", lambda: None)
+    assert made.learner.step(0, []).loss == math.inf
+    assert all(torch.equal(before[name], tensor) for name, tensor in made.loaded.model.state_dict().items())
+    monkeypatch.setattr(Learner, "_accumulate", lambda *_: (1.0, 4.0, 0.0))
+    made.learner.step(0, [])
+    assert not all(torch.equal(before[name], tensor) for name, tensor in made.loaded.model.state_dict().items())
+
+
+def test_skipped_steps_that_do_not_come_in_a_row_go_by_and_max_skipped_sets_how_many_may(tmp_path, monkeypatch):
+    def spoiled(self, step, batches):
+        return learn(self, step, batches) if step in (2, 4) else StepResult(math.nan, math.nan, 1)
+
+    learn = Learner.step
+    monkeypatch.setattr(Learner, "step", spoiled)
+    with pytest.raises(
+        TrainingFailed, match="3 steps in a row gave no finite loss and gradient; the weights are those of"
+    ):
+        run(tmp_path / "three")
+    assert len(events(tmp_path / "three")) == 8
+    with pytest.raises(
+        TrainingFailed, match=r"2 steps in a row .*\. The last one read the records at positions 4 to 7 of"
+    ):
+        run(tmp_path / "two", dataclasses.replace(CONFIG, max_skipped=2))
+
+
 @pytest.mark.parametrize("good_steps", [0, 3])
 def test_a_run_that_failed_keeps_the_weights_of_its_last_good_step(tmp_path, monkeypatch, good_steps):
     kept = {}
@@ -158,7 +189,7 @@ def test_a_run_that_failed_keeps_the_weights_of_its_last_good_step(tmp_path, mon
 
 
 def test_resuming_without_a_state_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="holds no saved state to resume from; start without --resume"):
+    with pytest.raises(CheckpointError, match="holds no saved state to resume from; begin a new run"):
         trainer(tmp_path).resume()
 
 
@@ -215,6 +246,8 @@ def test_which_of_two_values_is_better_depends_on_the_metric(metric, value, best
         ({"learning_rate": math.inf}, "training.learning_rate must be a finite number above 0, got inf"),
         ({"clip_norm": math.nan}, "training.clip_norm must be a finite number above 0, got nan"),
         ({"patience": -1}, "training.patience must be at least 0, got -1"),
+        ({"keep_states": 1}, "training.keep_states must be at least 2, got 1"),
+        ({"max_skipped": 0}, "training.max_skipped must be at least 1, got 0"),
         ({"warmup_steps": -4}, "training.warmup_steps must be at least 0, got -4"),
         ({"weight_decay": -1.0}, "training.weight_decay must be a finite number, 0 or above, got -1.0"),
         ({"weight_decay": math.nan}, "training.weight_decay must be a finite number, 0 or above, got nan"),

@@ -68,7 +68,7 @@ def block_sparse_attention(
     reference. There is no second derivative and no dropout on the weights.   (Zaheer et al. 2020, section 2)
     """
     _check(q, k, v, pattern, key_mask)
-    implementation = _choose(q, pattern, backend)
+    implementation = _IMPLEMENTATIONS[choose(q, pattern, backend)]
     scale = q.shape[3] ** -0.5 if scale is None else scale
     return implementation.forward(q, k, v, pattern=pattern, key_mask=key_mask, scale=scale)
 
@@ -85,14 +85,14 @@ def backend_report(q: Tensor, pattern: BlockPattern) -> Iterator[tuple[str, str 
         yield name, reason
 
 
-def _choose(q: Tensor, pattern: BlockPattern, backend: Backend) -> _Implementation:
+def choose(q: Tensor, pattern: BlockPattern, backend: Backend) -> str:
+    """The name of the backend that serves the call; BackendUnavailable when the one asked for cannot."""
     if backend not in get_args(Backend):
         raise ShapeError(f"backend must be one of {', '.join(get_args(Backend))}, got {backend!r}")
     for name in _AUTO_ORDER if backend == "auto" else (backend,):
-        implementation = _IMPLEMENTATIONS[name]
-        reason = implementation.why_not(q, pattern)
+        reason = _IMPLEMENTATIONS[name].why_not(q, pattern)
         if reason is None and not (backend == "auto" and _untrusted(name, q, pattern, aloud=True)):
-            return implementation
+            return name
     raise BackendUnavailable(f"attention backend {backend!r} cannot serve this call: {reason}")
 
 

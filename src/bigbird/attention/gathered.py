@@ -30,19 +30,74 @@ def why_not(_q: Tensor, _pattern: BlockPattern, /) -> str | None:
 
 def forward(q: Tensor, k: Tensor, v: Tensor, *, pattern: BlockPattern, key_mask: Tensor | None, scale: float) -> Tensor:
     """See `api.block_sparse_attention`. Half-precision input is computed in float32 and rounded once."""
-    precise = q.dtype if q.dtype == torch.float64 else torch.float32
     with torch.autocast(q.device.type, enabled=False):
-        if key_mask is not None:
-            k, v = (x.masked_fill(~key_mask[:, None, :, None], 0) for x in (k, v))  # 0 * NaN would be NaN
-        is_real = _real_keys(k, key_mask, pattern)
-        out: Tensor = _BlockAttention.apply(  # type: ignore[no-untyped-call]
-            _to_blocks(q.to(precise) * scale, pattern),
-            _to_blocks(k.to(precise), pattern),
-            _to_blocks(v.to(precise), pattern),
-            is_real,
-            pattern,
-        )
-        return out.reshape(*q.shape[:2], -1, q.shape[3])[:, :, : q.shape[2]].to(q.dtype)
+        blocks = _blocks_of(q, k, v, pattern=pattern, key_mask=key_mask, scale=scale)
+        out: Tensor = _BlockAttention.apply(*blocks, pattern)  # type: ignore[no-untyped-call]
+        return _from_blocks(out, q).to(q.dtype)
+
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, *, pattern: BlockPattern, key_mask: Tensor | None, scale: float
+) -> tuple[Tensor, Tensor]:
+    """Output and log of the sum of weights, [batch, heads, query_length]; not differentiable, see `gradients`.
+
+    The log-sum, -inf where a query sees no key, lets results over disjoint sets of keys be joined.
+    """
+    with torch.autocast(q.device.type, enabled=False):
+        blocks = _blocks_of(q, k, v, pattern=pattern, key_mask=key_mask, scale=scale)
+        out, log_sum = _attend_all(*blocks, pattern)
+        return _from_blocks(out, q).to(q.dtype), _from_blocks(log_sum[..., None], q)[..., 0]
+
+
+def gradients(
+    grad_out: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    log_sum: Tensor,
+    *,
+    pattern: BlockPattern,
+    key_mask: Tensor | None,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of q, k and v through the pattern's pairs; out and log_sum may be those over more keys than these."""
+    with torch.autocast(q.device.type, enabled=False):
+        blocks = _blocks_of(q, k, v, pattern=pattern, key_mask=key_mask, scale=scale)
+        precise = blocks.q.dtype
+        grad_out, out = (_to_blocks(x.to(precise), pattern) for x in (grad_out, out))
+        log_sum = _to_blocks(log_sum.to(precise)[..., None], pattern)[..., 0]
+        grad_q, grad_k, grad_v = _differentiate(blocks, grad_out, out, log_sum, pattern)
+        grad_q = _from_blocks(grad_q, q) * scale
+        return grad_q.to(q.dtype), _from_blocks(grad_k, k).to(k.dtype), _from_blocks(grad_v, v).to(v.dtype)
+
+
+class _Blocks(NamedTuple):
+    """q, k, v: [folds, rows or columns, block_size, head_dim]; q already scaled. is_real: see `_real_keys`."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    is_real: Tensor | None
+
+
+def _blocks_of(
+    q: Tensor, k: Tensor, v: Tensor, *, pattern: BlockPattern, key_mask: Tensor | None, scale: float
+) -> _Blocks:
+    precise = q.dtype if q.dtype == torch.float64 else torch.float32
+    if key_mask is not None:
+        k, v = (x.masked_fill(~key_mask[:, None, :, None], 0) for x in (k, v))  # 0 * NaN would be NaN
+    return _Blocks(
+        _to_blocks(q.to(precise) * scale, pattern),
+        _to_blocks(k.to(precise), pattern),
+        _to_blocks(v.to(precise), pattern),
+        _real_keys(k, key_mask, pattern),
+    )
+
+
+def _from_blocks(x: Tensor, like: Tensor) -> Tensor:
+    """[folds, rows, block_size, any] -> [batch, heads, length, any], batch, heads and length as in `like`."""
+    return x.reshape(*like.shape[:2], -1, x.shape[3])[:, :, : like.shape[2]]
 
 
 def _to_blocks(x: Tensor, pattern: BlockPattern) -> Tensor:
@@ -64,17 +119,11 @@ def _real_keys(k: Tensor, key_mask: Tensor | None, pattern: BlockPattern) -> Ten
 
 
 class _BlockAttention(torch.autograd.Function):
-    """q, k, v, out: [folds, rows or columns, block_size, head_dim]; q already scaled."""
+    """q, k, v, is_real: `_Blocks`; out: [folds, rows, block_size, head_dim]."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, is_real: Tensor | None, pattern: BlockPattern) -> Tensor:
-        out = torch.zeros_like(q)
-        log_sum = q.new_full(q.shape[:3], -torch.inf)
-        for step in _pieces(pattern, folds=len(q)):
-            piece, piece_log_sum = _attend(q, k, v, is_real, step)
-            if not step.is_first:
-                piece, piece_log_sum = _merge(out[:, step.rows], log_sum[:, step.rows], piece, piece_log_sum)
-            out[:, step.rows], log_sum[:, step.rows] = piece, piece_log_sum
+        out, log_sum = _attend_all(q, k, v, is_real, pattern)
         ctx.save_for_backward(q, k, v, is_real, out, log_sum)
         ctx.pattern = pattern
         return out
@@ -82,18 +131,39 @@ class _BlockAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, is_real, out, log_sum = ctx.saved_tensors
-        log_sum = log_sum.masked_fill(log_sum == -torch.inf, torch.inf)  # a query that sees nothing weighs nothing
-        saved = _Saved(q, k, v, is_real, log_sum, grad_out, delta=(grad_out * out).sum(3))
-        grad_q, grad_k, grad_v = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        with torch.autocast(q.device.type, enabled=False):
-            for step in _pieces(ctx.pattern, folds=len(q)):
-                grad_q[:, step.rows] += _query_gradient(saved, step)
-            for step in _pieces(ctx.pattern.transposed, folds=len(q)):
-                key_gradient, value_gradient = _key_and_value_gradient(saved, step)
-                grad_k[:, step.rows] += key_gradient
-                grad_v[:, step.rows] += value_gradient
-        return grad_q, grad_k, grad_v, None, None
+        *blocks, out, log_sum = ctx.saved_tensors
+        with torch.autocast(grad_out.device.type, enabled=False):
+            return *_differentiate(_Blocks(*blocks), grad_out, out, log_sum, ctx.pattern), None, None
+
+
+def _attend_all(
+    q: Tensor, k: Tensor, v: Tensor, is_real: Tensor | None, pattern: BlockPattern
+) -> tuple[Tensor, Tensor]:
+    """Output and log-sum, [folds, rows, block_size], of every row."""
+    out = torch.zeros_like(q)
+    log_sum = q.new_full(q.shape[:3], -torch.inf)
+    for step in _pieces(pattern, folds=len(q)):
+        piece, piece_log_sum = _attend(q, k, v, is_real, step)
+        if not step.is_first:
+            piece, piece_log_sum = merge(out[:, step.rows], log_sum[:, step.rows], piece, piece_log_sum)
+        out[:, step.rows], log_sum[:, step.rows] = piece, piece_log_sum
+    return out, log_sum
+
+
+def _differentiate(
+    blocks: _Blocks, grad_out: Tensor, out: Tensor, log_sum: Tensor, pattern: BlockPattern
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of the blocks' q, k and v."""
+    log_sum = log_sum.masked_fill(log_sum == -torch.inf, torch.inf)  # a query that sees nothing weighs nothing
+    saved = _Saved(*blocks, log_sum, grad_out, delta=(grad_out * out).sum(3))
+    grad_q, grad_k, grad_v = (torch.zeros_like(x) for x in blocks[:3])
+    for step in _pieces(pattern, folds=len(grad_q)):
+        grad_q[:, step.rows] += _query_gradient(saved, step)
+    for step in _pieces(pattern.transposed, folds=len(grad_q)):
+        key_gradient, value_gradient = _key_and_value_gradient(saved, step)
+        grad_k[:, step.rows] += key_gradient
+        grad_v[:, step.rows] += value_gradient
+    return grad_q, grad_k, grad_v
 
 
 class _Saved(NamedTuple):
@@ -127,8 +197,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, is_real: Tensor | None, step: Step)
     return out, (top + total.log()).squeeze(3)
 
 
-def _merge(out: Tensor, log_sum: Tensor, more: Tensor, more_log_sum: Tensor) -> tuple[Tensor, Tensor]:
-    """Join attention over two disjoint sets of keys."""
+def merge(out: Tensor, log_sum: Tensor, more: Tensor, more_log_sum: Tensor) -> tuple[Tensor, Tensor]:
+    """Join attention over two disjoint sets of keys: outputs [..., head_dim] and their log-sums [...]."""
     total = torch.logaddexp(log_sum, more_log_sum)
     finite = total.masked_fill(total == -torch.inf, 0)
     out = out * (log_sum - finite).exp()[..., None] + more * (more_log_sum - finite).exp()[..., None]

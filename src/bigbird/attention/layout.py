@@ -58,6 +58,11 @@ class DocumentLayout:
         return tuple(starts)
 
     @property
+    def num_tokens(self) -> int:
+        """Real tokens in the row."""
+        return sum(self.lengths)
+
+    @property
     def total_length(self) -> int:
         """Places in the packed row."""
         return (sum(self.block_counts) + self.num_empty_blocks) * self.block_size
@@ -79,6 +84,10 @@ class DocumentLayout:
     def is_real(self, device: torch.device | str = "cpu") -> Tensor:
         """True where a place holds a token: bool [total_length]."""
         return _on_device(_is_real, self, device)
+
+    def key_mask(self, device: torch.device | str = "cpu") -> Tensor:
+        """`is_real` as attention takes it: bool [1, total_length]."""
+        return self.is_real(device)[None]
 
     def pattern(
         self, spec: PatternSpec, *, num_heads: int, layer: int, device: torch.device | str = "cpu"

@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
-from bigbird.attention import Backend, BlockPattern, block_sparse_attention
+from bigbird.attention import Backend, BlockPattern, block_sparse_attention, context_parallel_attention
+from bigbird.attention.context_shard import ShardPattern
 from bigbird.model.embeddings import rotate
 from bigbird.model.linear import Linear
 
@@ -16,7 +17,7 @@ AttentionBias = bool | Literal["output"]
 class Visibility(NamedTuple):
     """What every layer needs to know of the packed documents.
 
-    key_mask  bool [1, total], True = real token
+    key_mask  bool [1, total], True = real token; of the whole row, also where a rank holds a part of it
     rotary    cosine and sine tables when positions are rotary
     backend   who computes attention
     """
@@ -38,15 +39,22 @@ class SelfAttention(nn.Module):
         self.qkv = Linear(hidden_size, 3 * hidden_size, bias=bias is True)
         self.output = Linear(hidden_size, hidden_size, bias=bias is not False)
 
-    def forward(self, x: Tensor, pattern: BlockPattern, visibility: Visibility) -> Tensor:
-        """x: [total, hidden] -> [total, hidden]."""
+    def forward(self, x: Tensor, pattern: BlockPattern | ShardPattern, visibility: Visibility) -> Tensor:
+        """x: [total, hidden] -> [total, hidden]. With a rank's part of a pattern, all ranks call it together."""
         total, hidden_size = x.shape
         # Each [1, heads, total, head_dim], a view; chunk() puts the gradients together in one copy.
-        q, k, v = (part.view(1, total, self.num_heads, -1).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=1))
+        heads = (1, total, self.num_heads, hidden_size // self.num_heads)
+        q, k, v = (part.view(heads).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=1))
         if visibility.rotary is not None:
             q, k = rotate(q, visibility.rotary), rotate(k, visibility.rotary)
-        attended = block_sparse_attention(
-            q, k, v, pattern=pattern, key_mask=visibility.key_mask, backend=visibility.backend
-        )
+        attended = _attend(q, k, v, pattern, visibility)
         projected: Tensor = self.output(attended[0].transpose(0, 1).reshape(total, hidden_size))
         return projected
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, pattern: BlockPattern | ShardPattern, visibility: Visibility) -> Tensor:
+    key_mask, backend = visibility.key_mask, visibility.backend
+    if isinstance(pattern, ShardPattern):
+        plan, group = pattern
+        return context_parallel_attention(q, k, v, plan=plan, group=group, key_mask=key_mask, backend=backend)
+    return block_sparse_attention(q, k, v, pattern=pattern, key_mask=key_mask, backend=backend)

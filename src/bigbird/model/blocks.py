@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bigbird.attention import BlockPattern
+from bigbird.attention.context_shard import ShardPattern
 from bigbird.model.activation import ACTIVATIONS, Activation
 from bigbird.model.attention_layer import SelfAttention, Visibility
 from bigbird.model.linear import Linear
@@ -57,7 +58,7 @@ class EncoderBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.norm = norm
 
-    def forward(self, x: Tensor, pattern: BlockPattern, visibility: Visibility) -> Tensor:
+    def forward(self, x: Tensor, pattern: BlockPattern | ShardPattern, visibility: Visibility) -> Tensor:
         """[total, hidden] -> [total, hidden]."""
         x = self._with_residual(x, self.attention_norm, lambda y: self.attention(y, pattern, visibility))
         return self._with_residual(x, self.feed_forward_norm, self.feed_forward)

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from bigbird.attention import Backend, DocumentLayout, PatternSpec
+from bigbird.attention import Backend, ContextShard, DocumentLayout, Layout, PatternSpec
 from bigbird.errors import ConfigError, ShapeError
 from bigbird.model.activation import Activation
 from bigbird.model.attention_layer import AttentionBias, SelfAttention, Visibility
@@ -147,10 +147,13 @@ class Encoder(nn.Module):
         key_mask: Tensor | None = None,
         *,
         token_types: Tensor | None = None,
-        layout: DocumentLayout | None = None,
+        layout: Layout | None = None,
         padding: Padding = "document",
     ) -> Tensor:
-        """token_ids, token_types: int64 [batch, length] with key_mask bool, True = real; or [total] with `layout`."""
+        """token_ids, token_types: int64 [batch, length] with key_mask bool, True = real; or [total] with `layout`.
+
+        With a `ContextShard` for layout: this rank's places of a row, [its total_length], on every rank together.
+        """
         if padding not in get_args(Padding):
             raise ShapeError(f"padding must be one of {', '.join(get_args(Padding))}, got {padding!r}")
         if layout is not None:
@@ -176,7 +179,7 @@ class Encoder(nn.Module):
         return padded if padding == "document" else padded.masked_fill(~key_mask[..., None], 0)
 
     def _encode(
-        self, token_ids: Tensor, layout: DocumentLayout, token_types: Tensor | None, visible: Tensor | None = None
+        self, token_ids: Tensor, layout: Layout, token_types: Tensor | None, visible: Tensor | None = None
     ) -> Tensor:
         """Visible: bool [total], the keys that are seen; every real token unless given."""
         self._check_packed(token_ids, layout)
@@ -184,7 +187,7 @@ class Encoder(nn.Module):
         positions = layout.positions(device)
         is_rotary = config.positions == "rotary"
         visibility = Visibility(
-            key_mask=(layout.is_real(device) if visible is None else visible)[None],
+            key_mask=layout.key_mask(device) if visible is None else visible[None],
             rotary=rotary_table(positions, head_dim=config.head_dim, base=config.rotary_base) if is_rotary else None,
             backend=self.backend,
         )
@@ -194,7 +197,7 @@ class Encoder(nn.Module):
             x = layer(x, pattern, visibility)
         return x if self.final_norm is None else self.final_norm(x)
 
-    def _check_packed(self, token_ids: Tensor, layout: DocumentLayout) -> None:
+    def _check_packed(self, token_ids: Tensor, layout: Layout) -> None:
         if token_ids.shape != (layout.total_length,):
             raise ShapeError(
                 f"packed token_ids must be [{layout.total_length}] for this layout, got {list(token_ids.shape)}"
@@ -209,6 +212,22 @@ class Encoder(nn.Module):
                 f"a document has {longest} tokens, the model reads at most {self.config.max_length}. "
                 f"Cut it into windows."
             )
+        if isinstance(layout, ContextShard):
+            _check_divisible(self.config, is_training=self.training)
+
+
+def _check_divisible(config: EncoderConfig, *, is_training: bool) -> None:
+    """A model whose row is divided over ranks must compute what one process computes."""
+    if is_training and config.dropout:
+        raise ConfigError(
+            f"dropout must be 0 where a row is divided over ranks: each would draw its own, and results would differ "
+            f"from those of one process. The encoder has dropout {config.dropout}; build it with dropout=0."
+        )
+    if config.bases_per_token:
+        raise ConfigError(
+            f"an encoder with bases_per_token ({config.bases_per_token}) reads the neighbours of its tokens, "
+            f"which may lie on another rank, so its rows cannot be divided. Use a tokenizer with a vocabulary."
+        )
 
 
 def encoder_of(model: nn.Module) -> Encoder:

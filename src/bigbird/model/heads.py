@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bigbird.attention import DocumentLayout
+from bigbird.attention import ContextShard, DocumentLayout, Layout
 from bigbird.attention.layout import MIN_ROWS
 from bigbird.errors import ConfigError
 from bigbird.model.activation import ACTIVATIONS
@@ -47,7 +47,7 @@ class MaskedLanguageModel(nn.Module):
     def forward(
         self,
         token_ids: Tensor,
-        layout: DocumentLayout,
+        layout: Layout,
         *,
         token_types: Tensor | None = None,
         places: Tensor | None = None,
@@ -73,15 +73,20 @@ class TokenClassifier(nn.Module):
         self.dropout = nn.Dropout(config.dropout if dropout is None else dropout)
         self.classifier = Linear(config.hidden_size, num_labels)
 
-    def forward(self, token_ids: Tensor, layout: DocumentLayout, *, token_types: Tensor | None = None) -> Tensor:
+    def forward(self, token_ids: Tensor, layout: Layout, *, token_types: Tensor | None = None) -> Tensor:
         """token_ids, token_types: packed int64 [total] -> [total, num_labels]; logits in filling mean nothing."""
         encoded = self.encoder(token_ids, token_types=token_types, layout=layout)
         logits: Tensor = self.classifier(self.dropout(encoded))
         return logits
 
 
-def first_tokens(encoded: Tensor, layout: DocumentLayout) -> Tensor:
+def first_tokens(encoded: Tensor, layout: Layout) -> Tensor:
     """[total, hidden] -> each document's first row, and zeros behind up to MIN_ROWS: [documents or more, hidden]."""
+    if isinstance(layout, ContextShard):
+        raise ConfigError(
+            "a head that reads a document's first token cannot work on a rank's part of a row: the token may lie on "
+            "another rank. Give every process whole rows."
+        )
     return with_enough_rows(encoded[torch.tensor(layout.starts, device=encoded.device)])
 
 

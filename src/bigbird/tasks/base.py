@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bigbird.attention import DocumentLayout
+from bigbird.attention import DocumentLayout, Layout
 from bigbird.data.records import Record
 from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks.metrics import Estimate
@@ -49,11 +49,12 @@ class Batch(NamedTuple):
     """Examples packed into one row.
 
     token_ids         int64 [total]
+    layout            of the row, or of the part of one that a process has
     targets, weights  float32, the examples' own, one behind the other along the first axis
     """
 
     token_ids: Tensor
-    layout: DocumentLayout
+    layout: Layout
     targets: Tensor
     weights: Tensor
 

@@ -11,10 +11,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from bigbird.errors import ConfigError, TrainingFailed
 
@@ -108,7 +109,9 @@ def joined() -> Iterator[Ranks]:
         yield alone()
         return
     device = _own_device()
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    store, rank, count = next(rendezvous("env://"))
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=_of_this_start(store), rank=rank, world_size=count)
     try:
         yield Ranks(rank=dist.get_rank(), count=count, device=device)
     except RuntimeError as error:
@@ -120,6 +123,19 @@ def joined() -> Iterator[Ranks]:
         raise
     finally:
         dist.destroy_process_group()
+
+
+def _of_this_start(store: Any) -> Any:
+    """The place where processes leave one another their addresses, without those of a start that failed.
+
+    On one machine `torchrun` keeps the place when it starts the processes again (seen with PyTorch 2.13, where they
+    then look for those that are gone). With several machines it makes a new one, and counts starts on each by itself.
+    """
+    if os.environ.get("LOCAL_WORLD_SIZE") != os.environ["WORLD_SIZE"]:
+        return store
+    return dist.PrefixStore(  # type: ignore[attr-defined]  # PyTorch exports it, its types do not
+        f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store
+    )
 
 
 def _own_device() -> torch.device:

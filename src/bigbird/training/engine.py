@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import cast
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
@@ -21,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from bigbird.errors import ConfigError
 from bigbird.model.encoder import encoder_of
 from bigbird.training.block_options import apply_block_options, check_compiler
+from bigbird.training.context import check_divisible, context_ranks
 from bigbird.training.distributed import Ranks
 from bigbird.training.engine_state import Tensors, optimizer_tensors_of, put_back, weights_of
 from bigbird.training.optimizer import build_optimizer
@@ -31,6 +33,7 @@ class Engine:
     """A model in training and its optimizer, on one process or several. All processes call the same methods.
 
     ranks      this process among those of the run
+    context    which of them divide rows, and this one's part
     called     what computes: like the model, but gradients flow between the processes
     optimizer  of this process' weights, all of them or its share
     """
@@ -39,6 +42,9 @@ class Engine:
         """`model` is changed in place when its weights are spread."""
         check_engine(config, ranks)
         self._model, self.ranks = model, ranks
+        self.context = context_ranks(rank=ranks.rank, count=ranks.count, num_parts=config.context_parallel)
+        if config.context_parallel > 1:
+            check_divisible(model)
         apply_block_options(model, checkpoint_activations=config.checkpoint_activations, compile_layers=config.compile)
         self.called = _spread(model, config, ranks)
         self.optimizer = build_optimizer(
@@ -100,8 +106,9 @@ class Engine:
 def check_engine(config: TrainingConfig, ranks: Ranks) -> None:
     """Raise unless the run's settings fit the number of its processes and this machine."""
     num_micro_batches = config.batch_size // config.micro_batch_size
-    if num_micro_batches % ranks.count:
-        raise ConfigError(_uneven(config, ranks.count))
+    num_teams = max(1, ranks.count // config.context_parallel)  # processes that divide rows work on the same ones
+    if num_micro_batches % num_teams:
+        raise ConfigError(_uneven(config, num_teams))
     if config.optimizer == "adafactor" and config.sharding == "fsdp" and ranks.count > 1:
         raise ConfigError(
             "training.optimizer adafactor cannot be spread: PyTorch's Adafactor does not work on sharded weights. Set "
@@ -115,7 +122,7 @@ def _uneven(config: TrainingConfig, count: int) -> str:
     num_micro_batches = config.batch_size // config.micro_batch_size
     given = (
         f"training.batch_size {config.batch_size} is {num_micro_batches} micro-batches of {config.micro_batch_size}, "
-        f"which {count} processes cannot share evenly. "
+        f"which {count} {'processes' if config.context_parallel == 1 else 'teams of processes'} cannot share evenly. "
     )
     sizes = [size for size in range(1, config.micro_batch_size + 1) if config.batch_size % (size * count) == 0]
     if sizes:
@@ -134,6 +141,8 @@ def _spread(model: nn.Module, config: TrainingConfig, ranks: Ranks) -> nn.Module
     half = torch.bfloat16 if config.precision == "bfloat16" else None
     # Inputs stay as they are: tables of rotary positions need float32. Autocast, which is on too, chooses per product.
     policy = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32, cast_forward_inputs=False)
+    for tensor in model.state_dict().values():
+        dist.broadcast(tensor, src=0)  # as DDP does: all begin with the weights of process 0
     for layer in encoder_of(model).layers:
         fully_shard(layer, mp_policy=policy, reshard_after_forward=True)
     fully_shard(model, mp_policy=policy, reshard_after_forward=False)

@@ -22,7 +22,8 @@ def evaluate(loaded: LoadedModel, records: Sequence[Record], ranks: Ranks = ALON
 
     Each process computes every so manieth record; all of them then have, and score, the answers of all.
     """
-    block_size, share = loaded.encoder.pattern.block_size, records[ranks.rank :: ranks.count]
+    block_size = loaded.encoder.pattern.block_size
+    share = [records[place] for place in range(ranks.rank, len(records), ranks.count)]
     answers = predictions(
         share, model=loaded.model, task=loaded.task, tokenizer=loaded.tokenizer, block_size=block_size
     )

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -26,7 +27,7 @@ def launch(num_processes: int, arguments: Sequence[str]) -> int:
     are passed on to all, which have _SECONDS_TO_SAVE, and give 143 and 130.
     """
     _silence_the_launcher()
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // num_processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // num_processes)))
     with tempfile.TemporaryDirectory(prefix="bigbird-") as folder:
         config = LaunchConfig(
             min_nodes=1,
@@ -57,8 +58,8 @@ def _silence_the_launcher() -> None:
 
 def _told(failures: Mapping[int, ProcessFailure], folder: Path) -> int:
     """Say why the run ended, unless process 0 has said it, and return the exit code."""
-    # Who is ended by SIGTERM, or loses another one (1), is the victim of the one that failed first.
-    rank = min(failures, key=lambda rank: (failures[rank].exitcode in (1, -signal.SIGTERM), rank))
+    # Who is stopped by SIGTERM (143 if it saves), or loses another one (1), is the victim of the one that failed first.
+    rank = min(failures, key=lambda rank: (failures[rank].exitcode in (1, 143, -signal.SIGTERM), rank))
     code = failures[rank].exitcode
     if code < 0:
         name = signal.Signals(-code).name

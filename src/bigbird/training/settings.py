@@ -26,6 +26,7 @@ class TrainingConfig:
     precision         "bfloat16" computes matrix products in it and keeps weights in float32
     sharding          of several processes: "none" gives each all weights (DDP), "fsdp" a share of weights, gradients
                       and optimizer state (FSDP2). The results are those of one process
+    context_parallel  processes that divide each row among them, for rows too long for one; 1 divides none
     checkpoint_activations  compute layers again for gradients instead of keeping what they computed: the same
                       results in less memory and about a third more time
     compile           layers by torch.compile
@@ -50,6 +51,7 @@ class TrainingConfig:
     clip_norm: float = 1.0
     precision: Precision = "float32"
     sharding: Sharding = "none"
+    context_parallel: int = 1
     checkpoint_activations: bool = False
     compile: bool = False
     evaluate_every: int = 100
@@ -62,7 +64,10 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        at_least_one = ("num_steps", "batch_size", "micro_batch_size", "evaluate_every", "save_every", "max_skipped")
+        at_least_one = (
+            *("num_steps", "batch_size", "micro_batch_size", "context_parallel"),
+            *("evaluate_every", "save_every", "max_skipped"),
+        )
         least_values = {**dict.fromkeys(at_least_one, 1), "warmup_steps": 0, "patience": 0, "keep_states": 2}
         for name, least in least_values.items():
             if getattr(self, name) < least:

@@ -57,11 +57,8 @@ class StateKeeper:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saving")
         self._pending: Future[None] | None = None
         self._saved: Progress | None = None
-        self._resumed: Resumed | None = None
 
     def __enter__(self) -> Self:
-        """Clear away what stands in the way of the steps to come: later states, and what metrics.jsonl says of them."""
-        self._ranks.on_first(self._go_back)
         return self
 
     def __exit__(
@@ -73,8 +70,15 @@ class StateKeeper:
             error.add_note(str(failure))  # the first thing that went wrong is the one to be told
         self._worker.shutdown()
 
+    def begin(self) -> None:
+        """Clear away what a run left that was killed before its first state."""
+        self._ranks.on_first(lambda: self._clear_the_way(None))
+
     def resume(self, step: int | None = None) -> Resumed:
-        """Put the newest sound state, or that of `step`, into the model and the optimizer. Changes no file."""
+        """Put the newest sound state, or that of `step`, into the model and the optimizer.
+
+        Then states of later steps go, and so does what metrics.jsonl says of them.
+        """
         weights: Tensors = {}  # filled in process 0
         optimizer: Tensors = {}
 
@@ -85,10 +89,11 @@ class StateKeeper:
             optimizer.update(state.optimizer)
             return Resumed(state.progress, state.metrics_bytes, told)
 
-        self._resumed = self._ranks.on_first(read)
+        resumed = self._ranks.on_first(read)
         self._layout.put_back(weights=weights, optimizer_tensors=optimizer)
-        self._saved = replace(self._resumed.progress)
-        return self._resumed
+        self._saved = replace(resumed.progress)
+        self._ranks.on_first(lambda: self._clear_the_way(resumed))
+        return resumed
 
     def save(self, progress: Progress) -> None:
         """Save the run as it is now, unless that has been done."""
@@ -119,12 +124,10 @@ class StateKeeper:
     def _write(self, state: State) -> None:
         self._store.write(state.progress.step, state.files(), num_bytes=state.num_bytes)
 
-    def _go_back(self) -> None:
+    def _clear_the_way(self, resumed: Resumed | None) -> None:
         self._store.clear_parts()
-        if self._resumed is None:  # killed before its first state was saved, a run begins anew
-            cut_to(self._metrics, 0)
-            return
-        self._store.forget_after(self._resumed.progress.step)
-        missing = cut_to(self._metrics, self._resumed.metrics_bytes)
-        if missing:
-            self._resumed.told.append(missing)
+        if resumed is not None:
+            self._store.forget_after(resumed.progress.step)
+        if missing := cut_to(self._metrics, 0 if resumed is None else resumed.metrics_bytes):
+            assert resumed is not None
+            resumed.told.append(missing)

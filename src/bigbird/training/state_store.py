@@ -35,8 +35,7 @@ class StateStore:
 
     def steps(self) -> list[int]:
         """The steps of which there is a state, oldest first."""
-        numbers = (path.name.removeprefix(_NAME) for path in self.folder.glob(f"{_NAME}*"))
-        return sorted(int(number) for number in numbers if number.isdecimal())
+        return _steps(self.folder)
 
     def of_step(self, step: int) -> Path:
         """The folder of a state."""
@@ -69,7 +68,10 @@ class StateStore:
         """The newest state that is as it was written, or that of `step`; and what is wrong with newer ones."""
         steps = self.steps()
         if not steps:
-            raise CheckpointError(f"{self.folder} holds no saved state to resume from; start without --resume")
+            raise CheckpointError(
+                f"{self.folder} holds no saved state to resume from; begin a new run, in another folder if this one "
+                f"holds what is left of an older"
+            )
         if step is not None and step not in steps:
             raise CheckpointError(f"{self.folder} holds no state of step {step}; there are those of {_listed(steps)}")
         told: list[str] = []
@@ -142,7 +144,12 @@ class StateStore:
 
 def has_state(folder: Path) -> bool:
     """True when there is a saved state, sound or not."""
-    return any(folder.glob(f"{_NAME}*"))
+    return bool(_steps(folder))
+
+
+def _steps(folder: Path) -> list[int]:
+    numbers = (path.name.removeprefix(_NAME) for path in folder.glob(f"{_NAME}*"))
+    return sorted(int(number) for number in numbers if number.isdecimal())
 
 
 def _written(folder: Path, files: Mapping[str, Write]) -> dict[str, FileNote]:

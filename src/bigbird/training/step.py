@@ -55,23 +55,24 @@ class Learner:
         self.loaded.model.train()
         self.optimizer.zero_grad()
         mine = self._accumulate(step, batches)
-        num_mine = sum(sum(batch.layout.lengths) for batch in batches)
+        num_mine = sum(sum(batch.layout.lengths) for batch in batches) / self.config.context_parallel
         total, num_targets, num_letters, num_tokens = self.engine.ranks.summed(*mine, num_mine)
         norm = self.engine.finish_gradients(num_targets=num_targets, clip_norm=self.config.clip_norm)
         loss = total / max(num_targets, 1.0)
         self.engine.apply_gradients(is_usable=is_usable(loss, norm))
         bits = total / num_letters / math.log(2) if num_letters else None
-        return StepResult(loss, norm, int(num_tokens), bits)
+        return StepResult(loss, norm, round(num_tokens), bits)
 
     def _accumulate(self, step: int, batches: Sequence[Batch]) -> tuple[float, float, float]:
         """Add up the gradients of the micro-batches; returns their summed loss, numbers of targets and of letters."""
-        device, ranks = device_of(self.loaded.model), self.engine.ranks
+        device, context = device_of(self.loaded.model), self.engine.context
         total, num_targets, num_letters = 0.0, 0.0, 0.0
         for place, batch in enumerate(batches):
-            number = ranks.rank + place * ranks.count  # among those of all processes, so that dropout is theirs too
+            # The number among the micro-batches of all processes: dropout is that of one process computing them all.
+            number = context.team + place * context.num_teams
             with self.engine.collecting(is_last=place == len(batches) - 1):
                 with seeded(self.config.seed, step, number, device=device), self._autocast(device):
-                    loss = self.loaded.task.loss(self.engine.called, batch.to(device))
+                    loss = self.loaded.task.loss(self.engine.called, context.shard(batch.to(device)))
                 loss.total.backward()
             total, num_targets = total + float(loss.total.detach()), num_targets + float(loss.num_targets)
             num_letters += 0.0 if loss.num_letters is None else float(loss.num_letters)

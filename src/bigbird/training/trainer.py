@@ -61,6 +61,7 @@ class Trainer:
     def begin(self) -> None:
         """Score the model as it is, so that mistakes only this brings to light are found before anything is written."""
         self._first_scores = self._scores()
+        self.keeper.begin()
 
     def resume(self, step: int | None = None) -> None:
         """Go on from the newest sound state, or from that of `step`."""
@@ -94,12 +95,13 @@ class Trainer:
             for trouble in self._resumed.told:
                 reporter.say(trouble)
             reporter.say(f"goes on from the state of step {progress.step}")
-        if self._is_over():
+        if progress.step >= self.config.num_steps and self._is_over():
             reporter.say(f"nothing is left to do: step {progress.step} of {self.config.num_steps} is done")
-        elif progress.evaluation_due:
+        if progress.evaluation_due:
             self._evaluate_if_due(reporter, stop)
             if progress.step == 0 or self._is_over():
-                self.keeper.save(progress)  # from here on the run can be resumed
+                self.keeper.save(progress)
+                self.keeper.wait()  # from here on the run can be resumed: no step is done before
             if self.ranks.any_of(stop.is_requested) and not self._is_over():
                 self._leave(stop, reporter)
 

@@ -1,0 +1,108 @@
+"""Rows too long for one process: several compute each row together, a contiguous part each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from bigbird.attention import ContextShard, DocumentLayout
+from bigbird.errors import ConfigError
+from bigbird.tasks import Batch
+from bigbird.tasks.base import Loss
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextRanks:
+    """Which processes share a row, and which part of it this one has.
+
+    Six processes, three to a row:
+
+        process   0  1  2  3  4  5
+        team      0  0  0  1  1  1      of a step's micro-batches team t of T computes t, t + T, …
+        part      0  1  2  0  1  2      of each of their rows
+
+    group  the processes of this team; None: all processes
+    """
+
+    team: int = 0
+    num_teams: int = 1
+    part: int = 0
+    num_parts: int = 1
+    group: ProcessGroup | None = None
+
+    def shard(self, batch: Batch) -> Batch:
+        """This process' part of a batch that all of its team have: what a model and a task's loss take in its place.
+
+        The loss of a part is that of its own tokens; see `summed` and `sum_gradients`.
+        """
+        layout = batch.layout
+        if self.num_parts == 1:
+            return batch
+        assert isinstance(layout, DocumentLayout), "the batch is a part already"
+        if len(batch.targets) != layout.num_tokens or len(batch.weights) != layout.num_tokens:
+            raise ConfigError(
+                f"context parallelism serves tasks with a target for every token (masked language modelling, token "
+                f"labels); this batch has {len(batch.targets)} targets for {layout.num_tokens} tokens. Set "
+                f"training.context_parallel=1."
+            )
+        shard = ContextShard(layout, self.part, self.num_parts, self.group)
+        return batch._replace(
+            token_ids=batch.token_ids[shard.owned],
+            layout=shard,
+            targets=batch.targets[shard.tokens],
+            weights=batch.weights[shard.tokens],
+        )
+
+    def summed(self, loss: Loss) -> Loss:
+        """The loss of whole rows, without a gradient: the parts' losses added up."""
+        values = torch.stack([loss.total.detach().double(), loss.num_targets.double()])
+        if self.num_parts > 1:
+            dist.all_reduce(values, group=self.group)
+        return Loss(values[0], values[1])
+
+    def sum_gradients(self, model: nn.Module) -> None:
+        """Add up the gradients of the parts, after each process has run its own loss' backward pass.
+
+        For a loop of one's own; an engine that sums over all processes (DDP, FSDP) does this on the way.
+        """
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        if self.num_parts == 1 or not gradients:
+            return
+        together = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(together, group=self.group)
+        for gradient, total in zip(gradients, together.split([x.numel() for x in gradients]), strict=True):
+            gradient.copy_(total.view_as(gradient))
+
+
+def context_ranks(*, rank: int, count: int, num_parts: int) -> ContextRanks:
+    """Process `rank` of `count`, `num_parts` to a row; all processes call it together, after they have joined."""
+    if num_parts < 1 or count % num_parts:
+        raise ConfigError(
+            f"training.context_parallel must divide the number of processes, got {num_parts} for {count}. Start "
+            f"{-(-count // max(num_parts, 1)) * max(num_parts, 1)} processes, or set training.context_parallel to a "
+            f"divisor of {count}."
+        )
+    if num_parts == 1:
+        return ContextRanks(team=rank, num_teams=count)
+    group = dist.new_subgroups(group_size=num_parts)[0] if num_parts < count else None
+    return ContextRanks(
+        team=rank // num_parts, num_teams=count // num_parts, part=rank % num_parts, num_parts=num_parts, group=group
+    )
+
+
+def check_divisible(model: nn.Module) -> None:
+    """Raise unless the model's rows may be divided: dropout would be drawn by each process for itself."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Dropout) and module.p > 0:
+            raise ConfigError(
+                f"context parallelism needs a model without dropout: each process would draw its own, and losses would "
+                f"differ from those of one process. {name} has dropout {module.p}; build it with dropout=0 (for a "
+                f"recipe with an encoder of its own: start.encoder.dropout=0)."
+            )
