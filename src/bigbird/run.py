@@ -129,9 +129,9 @@ def train(
             folder=folder,
             ranks=ranks,
         )
+        ranks.on_first(lambda: _tell_need(loaded, config.training, datasets, ranks, console))
         if ranks.count > 1:
             trainer.batches.check_alike()
-        ranks.on_first(lambda: _tell_need(loaded, config.training, datasets, ranks, console))
         if is_resumed:
             trainer.resume(resume_from)
         else:

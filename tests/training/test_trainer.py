@@ -139,14 +139,14 @@ def test_a_step_without_a_finite_gradient_changes_nothing_and_three_in_a_row_sto
 
 def test_a_loss_that_is_not_finite_skips_the_step_even_where_the_gradient_is(tmp_path, monkeypatch):
     made = trainer(tmp_path)
-    monkeypatch.setattr(Learner, "_accumulate", lambda *_: (math.inf, 4.0))
+    monkeypatch.setattr(Learner, "_accumulate", lambda *_: (math.inf, 4.0, 0.0))
     before = {name: tensor.clone() for name, tensor in made.loaded.model.state_dict().items()}
     for parameter in made.loaded.model.parameters():
         parameter.grad = torch.ones_like(parameter)
     monkeypatch.setattr(made.learner.optimizer, "zero_grad", lambda: None)
     assert made.learner.step(0, []).loss == math.inf
     assert all(torch.equal(before[name], tensor) for name, tensor in made.loaded.model.state_dict().items())
-    monkeypatch.setattr(Learner, "_accumulate", lambda *_: (1.0, 4.0))
+    monkeypatch.setattr(Learner, "_accumulate", lambda *_: (1.0, 4.0, 0.0))
     made.learner.step(0, [])
     assert not all(torch.equal(before[name], tensor) for name, tensor in made.loaded.model.state_dict().items())
 

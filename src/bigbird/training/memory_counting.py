@@ -84,7 +84,7 @@ def count(loaded: LoadedModel, config: TrainingConfig, source: RecordSource) -> 
 
 def first_records(loaded: LoadedModel, config: TrainingConfig, source: RecordSource, number: int) -> Batch:
     """The run's first records as one micro-batch."""
-    fewer = replace(config, batch_size=number, micro_batch_size=number)
+    fewer = replace(config, batch_size=number, micro_batch_size=number, context_parallel=1)
     (batch,) = Batches(loaded, fewer, source).of_step(0)
     return batch
 

@@ -87,7 +87,8 @@ class MemoryModel:
         shards = self._ranks.count if self._config.sharding == "fsdp" else 1
         weights = _FLOAT32 * self._num_weights / shards
         optimizer = _OPTIMIZER_BYTES[self._config.optimizer] * self._num_weights / shards
-        learning = counted.learning(share * self._tokens, num_layers=self._loaded.encoder.num_layers)
+        tokens = share * self._tokens / self._config.context_parallel
+        learning = counted.learning(tokens, num_layers=self._loaded.encoder.num_layers)
         gaps = self._gaps(share)
         activations = max(learning, counted.scoring(self._scored))
         return Need(
@@ -101,8 +102,8 @@ class MemoryModel:
     def _gaps(self, share: float) -> Gaps:
         if self.kind != "cpu":
             return _GAPS_ON_GPU
-        alone = self._config.batch_size == self._config.micro_batch_size * self._ranks.count
-        return _GAPS if alone and share == 1 else _GAPS_OF_SEVERAL
+        at_once = self._config.micro_batch_size * self._ranks.count // self._config.context_parallel
+        return _GAPS if self._config.batch_size == at_once and share == 1 else _GAPS_OF_SEVERAL
 
     def cures(self, available: float) -> Iterator[tuple[str, Need]]:
         """Settings under which the run fits into so many bytes, the least change first."""
