@@ -37,7 +37,8 @@ from bigbird.bench.about import about
 from bigbird.data.files import json_text
 from bigbird.data.sources import FileData
 from bigbird.model.encoder import EncoderConfig
-from bigbird.run import RunConfig, Scratch, train
+from bigbird.run import RunConfig, train
+from bigbird.run_start import Scratch
 from bigbird.tasks import MaskedLM
 from bigbird.training.settings import TrainingConfig
 

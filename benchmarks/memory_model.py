@@ -19,7 +19,8 @@ from bigbird.data.files import written_whole
 from bigbird.data.sources import FileData
 from bigbird.machine import keep_freed_memory
 from bigbird.model.encoder import EncoderConfig
-from bigbird.run import RunConfig, Scratch, train
+from bigbird.run import RunConfig, train
+from bigbird.run_start import Scratch
 from bigbird.tasks import Classification, MaskedLM
 from bigbird.training import room
 from bigbird.training.settings import TrainingConfig

@@ -17,6 +17,7 @@ LEVELS = [
     {"tasks"},
     {"checkpoint"},
     {"training", "predictor", "interop"},
+    {"run_start", "run_folder"},
     {"run"},
     {"genomics", "bench"},
     {"recipes"},

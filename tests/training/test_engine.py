@@ -5,7 +5,7 @@ import torch
 
 from bigbird.data.sources import FixedRecords
 from bigbird.errors import CheckpointError, ConfigError, DataError, TrainingFailed
-from bigbird.run import _check_shared
+from bigbird.run_folder import check_shared
 from bigbird.tasks import MaskedLM
 from bigbird.training.batches import Batches
 from bigbird.training.distributed import Ranks, _own_device, joined
@@ -135,7 +135,7 @@ def test_processes_that_see_other_data_are_refused(monkeypatch):
 def test_a_run_folder_that_others_do_not_see_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(Ranks, "all_of", lambda *_: False)
     with pytest.raises(ConfigError, match=r"not every process of the run sees .*run.json; with several machines --out"):
-        _check_shared(tmp_path, Ranks(rank=1, count=2))
+        check_shared(tmp_path, Ranks(rank=1, count=2))
 
 
 def test_a_team_that_divides_rows_works_on_the_same_ones():

@@ -12,7 +12,8 @@ from bigbird.genomics.promoter_records import PromoterData
 from bigbird.genomics.promoters import LABELS
 from bigbird.model.encoder import EncoderConfig
 from bigbird.model.sizes import dimensions
-from bigbird.run import RunConfig, Scratch
+from bigbird.run import RunConfig
+from bigbird.run_start import Scratch
 from bigbird.tasks import Classification, MaskedLM, TokenClassification
 from bigbird.training.settings import TrainingConfig
 

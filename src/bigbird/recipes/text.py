@@ -6,7 +6,8 @@ from bigbird.attention import PatternSpec
 from bigbird.data.prepared import PreparedData
 from bigbird.model.encoder import EncoderConfig
 from bigbird.model.sizes import dimensions
-from bigbird.run import RunConfig, Scratch
+from bigbird.run import RunConfig
+from bigbird.run_start import Scratch
 from bigbird.tasks import MaskedLM
 from bigbird.training.settings import TrainingConfig
 
