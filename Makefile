@@ -47,6 +47,11 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/scaling.py --out benchmarks/results/scaling.json
 	$(BIN)/python benchmarks/pattern_build.py --out benchmarks/results/pattern_build.json
 	$(BIN)/python benchmarks/accelerated.py --out benchmarks/results/accelerate.json
+	$(BIN)/python benchmarks/kill_resume.py --out benchmarks/results/kill_resume.json
+	$(BIN)/python benchmarks/damage.py --out benchmarks/results/damage.json
+	$(BIN)/python benchmarks/training_step.py --out benchmarks/results/training_step.json
+	$(BIN)/python benchmarks/memory_model.py --out benchmarks/results/memory_model.json
+	$(BIN)/python benchmarks/context_volume.py --out benchmarks/results/context_volume.json
 
 clean:
 	rm -rf $(VENV) demo-output
