@@ -45,7 +45,8 @@ CASES = {
     "wide and shallow": {"hidden": 768, "layers": 2, "length": 1024, "micro": 2},
     "base width, 1 x 512": {"hidden": 768, "layers": 6, "length": 512, "micro": 1},
     "bfloat16, 1 x 4096": {"hidden": 512, "layers": 4, "length": 4096, "micro": 1, "precision": "bfloat16"},
-    "checkpointed, 1 x 4096": {"hidden": 256, "layers": 8, "length": 4096, "micro": 1, "checkpoint": True},
+    "fit: checkpointed, 1 x 4096": {"hidden": 256, "layers": 8, "length": 4096, "micro": 1, "checkpoint": True},
+    "checkpointed, 1 x 3072": {"hidden": 320, "layers": 6, "length": 3072, "micro": 1, "checkpoint": True},
 }  # fmt: skip
 NUM_STEPS = 4
 

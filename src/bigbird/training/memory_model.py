@@ -30,7 +30,7 @@ class Gaps(NamedTuple):
 
 
 # Fitted to measured runs (benchmarks/memory_model.py). There is more of it when a step has several micro-batches:
-# gradients, made between the activations of the first, stay where they are.
+# gradients, made between the activations of the first, stay where they are. With activations computed again it is alike.
 _GAPS, _GAPS_OF_SEVERAL, _GAPS_ON_GPU = Gaps(0.3, 1.0), Gaps(0.8, 2.0), Gaps(0.05, 0.0)
 
 
@@ -103,7 +103,8 @@ class MemoryModel:
         if self.kind != "cpu":
             return _GAPS_ON_GPU
         at_once = self._config.micro_batch_size * self._ranks.count // self._config.context_parallel
-        return _GAPS if self._config.batch_size == at_once and share == 1 else _GAPS_OF_SEVERAL
+        is_plain = self._config.batch_size == at_once and share == 1 and not self._config.checkpoint_activations
+        return _GAPS if is_plain else _GAPS_OF_SEVERAL
 
     def cures(self, available: float) -> Iterator[tuple[str, Need]]:
         """Settings under which the run fits into so many bytes, the least change first."""
