@@ -5,11 +5,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bigbird.checkpoint import load_model, save_model
+from bigbird.checkpoint import finish_saving, load_model, save_model
 from bigbird.data.records import Record
 from bigbird.errors import CheckpointError, ConfigError
 from bigbird.predictor import Predictor
 from helpers import MOTIF_TASK, YES_NO, dna, loaded_model
+from training_runs import run
 
 
 @pytest.fixture
@@ -55,6 +56,35 @@ def test_a_save_that_fails_leaves_the_older_model_alone(folder, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         save_model(folder, loaded_model(YES_NO, seed=1))
     assert (folder / "model.safetensors").read_bytes() == before
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        ((".model.part", "model"), "old"),  # killed while it was writing
+        ((".model.part", ".model.old"), "old"),  # … between the two renames
+        ((".model.old", "model"), "new"),  # … after them
+        (("model",), "new"),
+        ((), None),
+    ],
+)
+def test_what_a_killed_save_left_is_tidied_up_and_a_whole_model_stays(tmp_path, there, expected):
+    for name in there:
+        is_old = name == ".model.old" or (name == "model" and ".model.part" in there)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "which").write_text("old" if is_old else "new")
+    finish_saving(tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == (["model"] if expected else [])
+    if expected:
+        assert (tmp_path / "model" / "which").read_text() == expected
+
+
+def test_a_run_that_goes_on_after_a_kill_between_the_renames_has_its_best_model(tmp_path):
+    done, _, _ = run(tmp_path)
+    (tmp_path / "model").rename(tmp_path / ".model.old")
+    best, _, _ = run(tmp_path, resume=True)
+    assert best.notes == done.notes
 
 
 def test_a_name_that_is_no_model_is_refused(tmp_path):

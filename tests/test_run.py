@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import shutil
 
 import pytest
 from rich.console import Console
@@ -13,8 +14,9 @@ from bigbird.data.genome_windows import GenomeData
 from bigbird.data.sources import FileData
 from bigbird.errors import CheckpointError, ConfigError, DataError
 from bigbird.model.encoder import EncoderConfig
-from bigbird.run import RunConfig, Scratch, train
+from bigbird.run import MAY_CHANGE, RunConfig, Scratch, train
 from bigbird.tasks import Classification, TokenClassification
+from bigbird.training.run_lock import run_lock
 from bigbird.training.settings import TrainingConfig
 from helpers import dna, motif_records
 
@@ -145,8 +147,8 @@ def test_resuming_in_a_fresh_folder_is_refused_and_leaves_nothing_behind(tmp_pat
 
 def test_resuming_beside_a_damaged_run_file_or_state_is_refused_and_changes_nothing(tmp_path):
     run(tmp_path / "run", settings())
-    (state,) = (tmp_path / "run/state").iterdir()
-    (state / "weights.safetensors").write_bytes(b"rubbish")
+    for state in (tmp_path / "run/state").iterdir():
+        (state / "weights.safetensors").write_bytes(b"rubbish")
     before = snapshot(tmp_path)
     with pytest.raises(CheckpointError, match=r"step-000000002 is damaged"):
         run(tmp_path / "run", settings("training.num_steps=4"), resume=True)
@@ -176,9 +178,10 @@ def test_a_resumed_run_keeps_its_settings(tmp_path, change, message):
     before = snapshot(tmp_path)
     with pytest.raises(ConfigError, match=message) as caught:
         run(tmp_path / "run", settings(change), resume=True)
-    assert "only training.num_steps, training.patience, training.evaluate_every, training.save_every may differ" in str(
+    assert "only training.num_steps, training.patience, training.evaluate_every, training.save_every," in str(
         caught.value
     )
+    assert f"{', '.join(MAY_CHANGE)} may differ" in str(caught.value)
     assert snapshot(tmp_path) == before
 
 
@@ -191,6 +194,57 @@ def test_a_resumed_run_may_be_longer_and_look_and_save_at_other_times(tmp_path):
     assert json.loads((tmp_path / "run/run.json").read_text()) == configs.to_json(longer)
     steps = [json.loads(line)["step"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert steps == [0, 1, 1, 2, 2, 3, 4, 4]
+
+
+def test_how_many_states_are_kept_and_when_the_run_gives_up_may_change(tmp_path):
+    run(tmp_path / "run", settings())
+    assert len(list((tmp_path / "run/state").iterdir())) == 2
+    run(
+        tmp_path / "run",
+        settings("training.num_steps=4", "training.keep_states=4", "training.max_skipped=9"),
+        resume=True,
+    )
+    assert len(list((tmp_path / "run/state").iterdir())) == 4
+
+
+@pytest.mark.parametrize("left", ["evaluated", "with a model"])
+def test_a_run_killed_before_its_first_state_is_begun_anew_by_resume(tmp_path, left):
+    run(tmp_path / "whole", settings())
+    run(tmp_path / "run", settings())
+    shutil.rmtree(tmp_path / "run/state")
+    if left == "evaluated":
+        shutil.rmtree(tmp_path / "run/model")
+    metrics = (tmp_path / "run/metrics.jsonl").read_text().splitlines(keepends=True)
+    with pytest.raises(
+        CheckpointError, match="holds no saved state to resume from"
+    ):  # it had done steps: they are lost
+        run(tmp_path / "run", settings(), resume=True)
+    (tmp_path / "run/metrics.jsonl").write_text(metrics[0])
+    run(tmp_path / "run", settings(), resume=True)
+    losses = [
+        [(event["step"], event["loss"]) for event in map(json.loads, path.read_text().splitlines()) if "loss" in event]
+        for path in (tmp_path / "run/metrics.jsonl", tmp_path / "whole/metrics.jsonl")
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_a_run_goes_on_from_the_state_of_a_step(tmp_path):
+    run(tmp_path / "whole", settings("training.num_steps=4", "training.keep_states=9"))
+    shutil.copytree(tmp_path / "whole", tmp_path / "run")
+    _, said = run(tmp_path / "run", settings("training.num_steps=4"), resume=True, resume_from=1)
+    assert "goes on from the state of step 1" in said
+    weights = [tmp_path / name / "state/step-000000004/weights.safetensors" for name in ("run", "whole")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    with pytest.raises(CheckpointError, match=r"holds no state of step 7; there are those of steps 3, 4"):
+        run(tmp_path / "run", settings("training.num_steps=4"), resume=True, resume_from=7)
+
+
+def test_a_folder_another_run_is_using_is_refused_and_nothing_changes(tmp_path):
+    with run_lock(tmp_path / "run"):
+        before = snapshot(tmp_path)
+        with pytest.raises(ConfigError, match=r"run is in use by another run \(process \d+ on "):
+            run(tmp_path / "run", settings())
+        assert snapshot(tmp_path) == before
 
 
 def test_a_setting_that_the_older_run_did_not_know_is_no_difference(tmp_path):

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bigbird import config as configs
+from bigbird.data.files import sync
 from bigbird.errors import CheckpointError, ConfigError
 from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks import TASKS, Task
@@ -47,11 +48,31 @@ class LoadedModel:
     notes: dict[str, Any]
 
 
-def save_model(folder: Path, loaded: LoadedModel) -> None:
-    """Write the model folder under a temporary name, then rename it; an older folder of that name is replaced."""
-    temporary = folder.with_name(f".{folder.name}.part")
+def save_model(folder: Path, loaded: LoadedModel, *, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+    """Write the model folder under a temporary name, then rename it; an older folder of that name is replaced.
+
+    weights  to write instead of the model's own, which may be spread over processes
+    """
+    temporary, _ = _places_beside(folder)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
+    try:
+        _write_model(temporary, loaded, weights)
+        _replace_folder(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def finish_saving(folder: Path) -> None:
+    """Tidy up where `save_model` was killed: an older model it had moved out of the way is put back."""
+    temporary, old = _places_beside(folder)
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    for leftover in (temporary, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _write_model(folder: Path, loaded: LoadedModel, weights: Mapping[str, torch.Tensor] | None) -> None:
     description = {
         "format": FORMAT,
         "bigbird_version": metadata.version("bigbird"),
@@ -59,10 +80,9 @@ def save_model(folder: Path, loaded: LoadedModel) -> None:
         "encoder": configs.to_json(loaded.encoder),
         "notes": loaded.notes,
     }
-    (temporary / CONFIG_FILE).write_text(json.dumps(description, indent=2) + "\n")
-    loaded.tokenizer.save(temporary)
-    write_weights(temporary, loaded.model.state_dict())
-    _replace_folder(temporary, folder)
+    (folder / CONFIG_FILE).write_text(json.dumps(description, indent=2) + "\n")
+    loaded.tokenizer.save(folder)
+    write_weights(folder, loaded.model.state_dict() if weights is None else weights)
 
 
 def load_model(name_or_folder: str | Path, *, device: torch.device | str = "cpu") -> LoadedModel:
@@ -227,9 +247,16 @@ def _first_difference(given: dict[str, tuple[int, ...]], expected: dict[str, tup
     raise AssertionError
 
 
+def _places_beside(folder: Path) -> tuple[Path, Path]:
+    """Where a folder is written before it takes its name, and where the one before goes meanwhile."""
+    return folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
+
+
 def _replace_folder(temporary: Path, folder: Path) -> None:
+    for path in (*temporary.iterdir(), temporary):
+        sync(path)
     if folder.exists():
-        old = folder.with_name(f".{folder.name}.old")
+        _, old = _places_beside(folder)
         shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
         temporary.rename(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from typer.core import TyperGroup
 
-from bigbird.errors import BigBirdError, InputError
+from bigbird.errors import BigBirdError, InputError, RunStopped
 
 if TYPE_CHECKING:
     from bigbird.checkpoint import LoadedModel
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Measurement = Literal["attention", "layer", "encoder", "step"]
 
+_SECONDS_TO_SPEAK = 2.0
 
 _UsageError: Any = typer.BadParameter.__bases__[0]  # Typer brings its own click or uses the installed one
 
@@ -56,7 +58,12 @@ def _as_promised() -> Iterator[None]:
     except _UsageError as error:
         _say_usage(error)
         raise SystemExit(2) from None
+    except RunStopped as stop:
+        if _speaks():
+            _say(f"bigbird: {stop}")
+        raise SystemExit(stop.exit_code) from None
     except BigBirdError as error:
+        _let_the_first_speak()
         _say(f"bigbird: {error}")
         raise SystemExit(2 if isinstance(error, InputError | ImportError) else 1) from None
     except BrokenPipeError:  # the reader of our output has had enough, as `head` does
@@ -66,6 +73,7 @@ def _as_promised() -> Iterator[None]:
             _leave_quietly()
         raise
     except OSError as error:
+        _let_the_first_speak()
         _say(f"bigbird: {error.filename or 'file'}: {error.strerror or error}")
         raise SystemExit(2) from None
     except KeyboardInterrupt:
@@ -131,10 +139,22 @@ def train(
         Path | None, typer.Option(help="Folder for the run: model, metrics.jsonl, saved states.", readable=False)
     ] = None,
     settings: Settings = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest saved state in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest sound state in --out.")] = False,
+    resume_from: Annotated[
+        int | None, typer.Option("--resume-from", help="Go on from the state of this step instead.", metavar="STEP")
+    ] = None,
+    auto_resume: Annotated[
+        bool, typer.Option("--auto-resume", help="Go on if --out holds a saved state, begin if not: for restarts.")
+    ] = False,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Train with this many processes on this machine, one per GPU where it has any.")
+    ] = 1,
     show: Annotated[bool, typer.Option("--show", help="Print the run's settings and stop.")] = False,
 ) -> None:
-    """Train a model, from nothing or from another model. `bigbird info` lists the recipes."""
+    """Train a model, from nothing or from another model. `bigbird info` lists the recipes.
+
+    Several machines: torchrun … -m bigbird train …, see docs/scale.md.
+    """
     import json
 
     from bigbird import config as configs
@@ -149,9 +169,15 @@ def train(
     if out is None:
         raise InputError("say where the run shall be written, with --out FOLDER (or look at it with --show)")
     check_new_folder(out)
+    if processes > 1:
+        flags = {"--resume": resume, "--auto-resume": auto_resume}
+        chosen = [*(flag for flag, is_set in flags.items() if is_set), *_as_options("--set", settings or [])]
+        chosen += [] if resume_from is None else ["--resume-from", str(resume_from)]
+        raise SystemExit(_launched(processes, ["train", recipe, "--out", str(out), *chosen], run))
     keep_freed_memory()
-    carry_out(run, out, resume=resume)
-    _say(f"the best model is in {out / 'model'}; use it with: bigbird predict {out / 'model'} FILE")
+    carry_out(run, out, resume=resume or resume_from is not None, resume_from=resume_from, auto_resume=auto_resume)
+    if _speaks():
+        _say(f"the best model is in {out / 'model'}; use it with: bigbird predict {out / 'model'} FILE")
 
 
 @app.command()
@@ -357,6 +383,36 @@ def bench(
     )
     if file is not None:
         report.write(file, what, configs.to_json(config), measured, say=_say)
+
+
+def _launched(num_processes: int, arguments: list[str], run: RunConfig) -> int:
+    """Carry out a run in several processes, once its settings fit their number; the exit code."""
+    from bigbird.training.distributed import Ranks
+    from bigbird.training.engine import check_engine
+    from bigbird.training.launching import launch
+
+    if "RANK" in os.environ:
+        raise InputError("--processes starts the processes of a run, and torchrun has done so already; leave it out")
+    check_engine(run.training, Ranks(count=num_processes))
+    return launch(num_processes, arguments)
+
+
+def _as_options(name: str, values: Iterable[str]) -> list[str]:
+    return [part for value in values for part in (name, value)]
+
+
+def _speaks() -> bool:
+    """False in all but one process of a run that has several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _let_the_first_speak() -> None:
+    """Wait, in another process than the first, to say what is wrong.
+
+    Mistakes are mostly found by all at once; the first says it and leaves, and whoever started them ends the others.
+    """
+    if not _speaks():
+        time.sleep(_SECONDS_TO_SPEAK)
 
 
 def _run_config(recipe: str) -> RunConfig:

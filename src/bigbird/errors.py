@@ -9,6 +9,7 @@ BigBirdError
 ├── BackendUnavailable    an attention backend was asked for by name and cannot serve the call
 ├── WrongAnswer           ours disagrees with the specification, so nothing is measured
 ├── TrainingFailed        a run that cannot go on; its saved state holds the weights of its last good step
+├── RunStopped            a run that a signal ended; its state is saved. Exit code 143 (SIGTERM) or 130 (Ctrl-C)
 └── MissingDependency     an optional package is absent; the message holds the install command
 """
 
@@ -52,6 +53,14 @@ class WrongAnswer(BigBirdError, RuntimeError):
 
 class TrainingFailed(BigBirdError, RuntimeError):
     """A run that cannot go on."""
+
+
+class RunStopped(BigBirdError):
+    """A run that a signal ended, as was asked of it."""
+
+    def __init__(self, message: str, *, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number  # what a shell makes of a signal
 
 
 class MissingDependency(BigBirdError, ImportError):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from rich.console import Console
@@ -22,14 +23,23 @@ from bigbird.machine import check_memory
 from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks import AnyTask, Classification, MaskedLM, TokenClassification
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer
-from bigbird.training.reporting import Reporter
+from bigbird.training.distributed import Ranks, joined
+from bigbird.training.engine import check_engine
+from bigbird.training.reporting import METRICS_FILE, Reporter
+from bigbird.training.run_lock import run_lock
 from bigbird.training.settings import TrainingConfig
-from bigbird.training.state import has_state
+from bigbird.training.silence import Silence
+from bigbird.training.state_store import has_state
 from bigbird.training.step import seeded
 from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER, Trainer
 
 RUN_FILE = "run.json"
-MAY_CHANGE = ("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every")
+MAY_CHANGE = (
+    *("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every"),
+    *("training.keep_states", "training.max_skipped"),
+    # where and how, never what
+    *("training.sharding", "training.context_parallel", "training.checkpoint_activations", "training.compile"),
+)
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
 BYTES_PER_PARAMETER = 16  # in training: the weight, its gradient and AdamW's two averages, all float32
 
@@ -77,27 +87,89 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-def train(config: RunConfig, folder: Path, *, resume: bool = False, console: Console | None = None) -> LoadedModel:
-    """Carry out a run in `folder`; returns the best model, which also lies in `folder`/model."""
-    if resume:
-        _check_same_run(config, folder)
-    elif has_state(folder / STATE_FOLDER) or (folder / MODEL_FOLDER).exists():
-        raise ConfigError(f"{folder} holds a run already; resume it with --resume, or choose another folder")
+def train(
+    config: RunConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    resume_from: int | None = None,
+    auto_resume: bool = False,
+    console: Console | None = None,
+) -> LoadedModel:
+    """Carry out a run in `folder`; returns the best model, which also lies in `folder`/model.
+
+    When the environment says that this process is one of several (`torchrun`), all of them call this alike.
+
+    resume       go on from the newest sound state
+    resume_from  the step whose state to go on from instead; None is the newest
+    auto_resume  go on if there is a state, else begin: what a run that is restarted by itself must do
+    """
+    with joined() as ranks, ExitStack() as held:
+        check_engine(config.training, ranks)
+        ranks.on_first(lambda: held.enter_context(_locked(folder)))
+        is_resumed = ranks.on_first(lambda: _check_folder(config, folder, resume=resume, auto_resume=auto_resume))
+        datasets = config.data.open()
+        loaded = _starting_point(config, datasets, ranks.device)
+        trainer = Trainer(
+            loaded,
+            config.training,
+            source=datasets.train,
+            validation=datasets.validation,
+            folder=folder,
+            ranks=ranks,
+        )
+        if ranks.count > 1:
+            trainer.batches.check_alike()
+        if is_resumed:
+            trainer.resume(resume_from)
+        else:
+            trainer.begin()
+        ranks.on_first(lambda: _write_config(config, folder))
+        _check_shared(folder, ranks)
+        with _reporter(config, folder, trainer.progress.step, console, ranks) as reporter:
+            return trainer.run(reporter)
+
+
+def _locked(folder: Path) -> AbstractContextManager[None]:
     check_new_folder(folder)
-    datasets = config.data.open()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    loaded = _starting_point(config, datasets, device)
-    trainer = Trainer(loaded, config.training, source=datasets.train, validation=datasets.validation, folder=folder)
-    if resume:
-        trainer.resume()
-    else:
-        trainer.begin()
+    return run_lock(folder)
+
+
+def _check_folder(config: RunConfig, folder: Path, *, resume: bool, auto_resume: bool) -> bool:
+    """True when the run goes on with what `folder` holds; raises when it may not be written into."""
+    is_begun = has_state(folder / STATE_FOLDER) or _has_steps(folder / METRICS_FILE)
+    if resume or (auto_resume and is_begun):
+        _check_same_run(config, folder)
+        return is_begun
+    # A run that died before its first state may have left a model; one that restarts itself writes over it.
+    if not auto_resume and (is_begun or (folder / MODEL_FOLDER).exists()):
+        raise ConfigError(f"{folder} holds a run already; resume it with --resume, or choose another folder")
+    return False
+
+
+def _write_config(config: RunConfig, folder: Path) -> None:
     with written_whole(folder / RUN_FILE) as path:
         path.write_text(json.dumps(configs.to_json(config), indent=2) + "\n")
-    with Reporter(
-        folder, num_steps=config.training.num_steps, first_step=trainer.progress.step, console=console
-    ) as reporter:
-        return trainer.run(reporter)
+
+
+def _check_shared(folder: Path, ranks: Ranks) -> None:
+    """Raise unless every process sees the folder that process 0 writes."""
+    if not ranks.all_of((folder / RUN_FILE).exists()):
+        raise ConfigError(
+            f"not every process of the run sees {folder / RUN_FILE}; with several machines --out must be a folder on a "
+            f"disk they share"
+        )
+
+
+def _reporter(config: RunConfig, folder: Path, step: int, console: Console | None, ranks: Ranks) -> Reporter:
+    if not ranks.is_first:
+        return cast("Reporter", Silence())
+    return Reporter(folder, num_steps=config.training.num_steps, first_step=step, console=console)
+
+
+def _has_steps(metrics: Path) -> bool:
+    """Whether a run has got beyond its first evaluation; one killed before its first state has nothing to lose."""
+    return metrics.exists() and b'"event": "step"' in metrics.read_bytes()
 
 
 def _check_same_run(config: RunConfig, folder: Path) -> None:

@@ -1,3 +1,5 @@
+import contextlib
+import errno
 import gzip
 import json
 import os
@@ -12,6 +14,7 @@ from bigbird.data.files import (
     json_text,
     open_binary,
     read_lines,
+    sync,
     written_whole,
 )
 from bigbird.errors import DataError, InputError
@@ -133,3 +136,17 @@ def test_json_has_null_where_it_has_no_number():
     value = {"a": float("nan"), "b": [1.5, float("inf"), (float("-inf"), "x")], "c": {"d": None, "e": 3}}
     assert json.loads(json_text(value)) == {"a": None, "b": [1.5, None, [None, "x"]], "c": {"d": None, "e": 3}}
     assert json_text({}) == "{}\n"
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EIO])
+def test_a_disk_that_syncs_no_folders_is_no_error_and_a_file_that_is_not_synced_is(tmp_path, monkeypatch, code):
+    def fsync(_):
+        raise OSError(code, os.strerror(code))
+
+    sync(tmp_path)
+    (tmp_path / "file").write_text("text")
+    monkeypatch.setattr(os, "fsync", fsync)
+    with contextlib.nullcontext() if code == errno.EINVAL else pytest.raises(OSError, match="Input/output error"):
+        sync(tmp_path)
+    with pytest.raises(OSError, match=os.strerror(code)):
+        sync(tmp_path / "file")

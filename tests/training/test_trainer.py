@@ -2,60 +2,27 @@ import dataclasses
 import io
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
 
 from bigbird.checkpoint import load_model
-from bigbird.data.sources import FixedRecords
 from bigbird.errors import CheckpointError, ConfigError, TrainingFailed
 from bigbird.tasks import Estimate
 from bigbird.training.evaluation import evaluate, is_better
 from bigbird.training.optimizer import learning_rate_factor
 from bigbird.training.reporting import Reporter
-from bigbird.training.settings import TrainingConfig
 from bigbird.training.step import Learner, StepResult
 from bigbird.training.trainer import Trainer
-from helpers import MOTIF_TASK, YES_NO, encoder_config, loaded_model, motif_records
-
-CONFIG = TrainingConfig(
-    num_steps=8, batch_size=4, micro_batch_size=4, learning_rate=1e-3, evaluate_every=4, save_every=2, seed=3
-)
-SOURCE, VALIDATION = FixedRecords(motif_records(20)), motif_records(6, seed=1)
+from helpers import MOTIF_TASK, encoder_config
+from training_runs import CONFIG, VALIDATION, events, losses, run, same_weights, trainer
 
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
     monkeypatch.setattr("bigbird.tasks.metrics.NUM_RESAMPLES", 10)
-
-
-def trainer(folder, config=CONFIG, task=YES_NO, source=SOURCE, validation=VALIDATION, **changes):
-    loaded = loaded_model(task, **changes)
-    return Trainer(loaded, config, source=source, validation=validation, folder=folder)
-
-
-def run(folder, config=CONFIG, *, resume=False, **arguments):
-    made = trainer(folder, config, **arguments)
-    if resume:
-        made.resume()
-    console = Console(file=io.StringIO(), width=200)
-    with Reporter(folder, num_steps=config.num_steps, first_step=made.progress.step, console=console) as reporter:
-        best = made.run(reporter)
-    return best, made, console.file.getvalue()
-
-
-def events(folder, kind="step"):
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [event for event in map(json.loads, lines) if event["event"] == kind]
-
-
-def losses(folder):
-    return [event["loss"] for event in events(folder)]
-
-
-def same_weights(one, other):
-    return all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in one.state_dict().items())
 
 
 def test_a_run_can_be_repeated_bit_by_bit_and_leaves_the_global_generator_alone(tmp_path):
@@ -160,13 +127,46 @@ def test_a_step_without_a_finite_gradient_changes_nothing_and_three_in_a_row_sto
         Reporter(tmp_path, num_steps=8, first_step=0, console=console) as reporter,
         pytest.raises(
             TrainingFailed,
-            match=r"3 steps in a row gave no finite gradient; the weights are those of step 0, and \S+/state keeps",
+            match=r"3 steps in a row gave no finite loss and gradient; the weights are those of step 0, and \S+state",
         ),
     ):
         made.run(reporter)
     assert all(torch.equal(before[name], tensor) for name, tensor in made.loaded.model.state_dict().items())
-    assert "step 1 skipped: loss nan" in console.file.getvalue()
+    said = console.file.getvalue()
+    assert "step 1 skipped: loss nan, gradient norm nan; it read the records at positions 0 to 3 of the" in said
+    assert "step 3 skipped: loss nan, gradient norm nan; it read the records at positions 8 to 11 of the" in said
     assert len(events(tmp_path)) == 3
+
+
+def test_a_loss_that_is_not_finite_skips_the_step_even_where_the_gradient_is(tmp_path, monkeypatch):
+    made = trainer(tmp_path)
+    monkeypatch.setattr(Learner, "_accumulate", lambda *_: (math.inf, 4.0))
+    before = {name: tensor.clone() for name, tensor in made.loaded.model.state_dict().items()}
+    for parameter in made.loaded.model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    monkeypatch.setattr(made.learner.optimizer, "zero_grad", lambda: None)
+    assert made.learner.step(0, []).loss == math.inf
+    assert all(torch.equal(before[name], tensor) for name, tensor in made.loaded.model.state_dict().items())
+    monkeypatch.setattr(Learner, "_accumulate", lambda *_: (1.0, 4.0))
+    made.learner.step(0, [])
+    assert not all(torch.equal(before[name], tensor) for name, tensor in made.loaded.model.state_dict().items())
+
+
+def test_skipped_steps_that_do_not_come_in_a_row_go_by_and_max_skipped_sets_how_many_may(tmp_path, monkeypatch):
+    def spoiled(self, step, batches):
+        return learn(self, step, batches) if step in (2, 4) else StepResult(math.nan, math.nan, 1)
+
+    learn = Learner.step
+    monkeypatch.setattr(Learner, "step", spoiled)
+    with pytest.raises(
+        TrainingFailed, match="3 steps in a row gave no finite loss and gradient; the weights are those of"
+    ):
+        run(tmp_path / "three")
+    assert len(events(tmp_path / "three")) == 8
+    with pytest.raises(
+        TrainingFailed, match=r"2 steps in a row .*\. The last one read the records at positions 4 to 7 of"
+    ):
+        run(tmp_path / "two", dataclasses.replace(CONFIG, max_skipped=2))
 
 
 @pytest.mark.parametrize("good_steps", [0, 3])
@@ -197,23 +197,8 @@ def test_metrics_after_the_resumed_step_are_forgotten(tmp_path):
 
 
 def test_resuming_without_a_state_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="holds no saved state to resume from; start without --resume"):
+    with pytest.raises(CheckpointError, match="holds no saved state to resume from; begin a new run"):
         trainer(tmp_path).resume()
-
-
-def test_a_damaged_state_is_refused_by_name(tmp_path):
-    run(tmp_path)
-    (state,) = (tmp_path / "state").iterdir()
-    (state / "weights.safetensors").write_bytes(b"rubbish")
-    with pytest.raises(CheckpointError, match=r"step-000000008 is damaged: .*Remove it"):
-        trainer(tmp_path).resume()
-
-
-def test_a_state_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr("bigbird.training.state.asdict", lambda _: (_ for _ in ()).throw(OSError(28, "no space")))
-    with pytest.raises(OSError, match="no space"):
-        run(tmp_path)
-    assert not [path for path in (tmp_path / "state").iterdir() if not path.name.startswith(".")]
 
 
 def test_an_unknown_metric_to_watch_is_refused_before_the_first_step(tmp_path):
@@ -269,6 +254,8 @@ def test_which_of_two_values_is_better_depends_on_the_metric(metric, value, best
         ({"learning_rate": math.inf}, "training.learning_rate must be a finite number above 0, got inf"),
         ({"clip_norm": math.nan}, "training.clip_norm must be a finite number above 0, got nan"),
         ({"patience": -1}, "training.patience must be at least 0, got -1"),
+        ({"keep_states": 1}, "training.keep_states must be at least 2, got 1"),
+        ({"max_skipped": 0}, "training.max_skipped must be at least 1, got 0"),
         ({"warmup_steps": -4}, "training.warmup_steps must be at least 0, got -4"),
         ({"weight_decay": -1.0}, "training.weight_decay must be a finite number, 0 or above, got -1.0"),
         ({"weight_decay": math.nan}, "training.weight_decay must be a finite number, 0 or above, got nan"),
@@ -277,7 +264,10 @@ def test_which_of_two_values_is_better_depends_on_the_metric(metric, value, best
         ({"betas": (0.9,)}, r"training.betas must be two numbers, each in \[0, 1\), got \[0.9\]"),
         ({"seed": -1}, r"training.seed must be from 0 to 2\*\*63 - 1, got -1"),
         ({"seed": 2**63}, r"training.seed must be from 0 to 2\*\*63 - 1, got 9223372036854775808"),
-        ({"schedule": "step"}, "training.schedule must be one of linear, cosine, constant, got 'step'"),
+        (
+            {"schedule": "step"},
+            "training.schedule must be one of linear, cosine, inverse-square-root, constant, got 'step'",
+        ),
         ({"precision": "bf16"}, "training.precision must be one of float32, bfloat16, got 'bf16'"),
     ],
 )
@@ -296,7 +286,7 @@ def test_schedules(schedule, expected):
 
 
 def test_norms_and_biases_are_not_decayed():
-    groups = trainer("unused").learner.optimizer.param_groups
+    groups = trainer(Path("unused")).learner.optimizer.param_groups
     assert {parameter.ndim for parameter in groups[0]["params"]} == {2}
     assert {parameter.ndim for parameter in groups[1]["params"]} == {1}
     assert (groups[0]["weight_decay"], groups[1]["weight_decay"]) == (CONFIG.weight_decay, 0)

@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bigbird.checkpoint import LoadedModel
 from bigbird.data.sources import RecordSource, shuffled
+from bigbird.errors import DataError
 from bigbird.tasks import Batch
+from bigbird.training.distributed import ALONE, Ranks
 from bigbird.training.settings import TrainingConfig
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Micro-batches of a run. Step s reads positions s * batch_size … of the source's shuffled epochs."""
+    """Micro-batches of a run. Step s reads positions s * batch_size … of the source's shuffled epochs.
+
+    Of a step's micro-batches process r of R computes numbers r, r + R, …: every record once, whatever R is.
+    """
 
     loaded: LoadedModel
     config: TrainingConfig
     source: RecordSource
+    ranks: Ranks = ALONE
 
     def of_step(self, step: int) -> list[Batch]:
-        """The micro-batches of one step."""
+        """This process' micro-batches of one step."""
         config = self.config
         first = step * config.batch_size
         starts = range(first, first + config.batch_size, config.micro_batch_size)
-        return [self._micro_batch(start) for start in starts]
+        parts = config.context_parallel  # processes that divide rows among them need the same ones
+        share = starts[self.ranks.rank // parts :: self.ranks.count // parts]
+        return [self._micro_batch(start) for start in share]
+
+    def check_alike(self) -> None:
+        """Raise unless all processes make the same first micro-batch: from the same files, with the same tokenizer."""
+        mine = hashlib.sha256(self._micro_batch(0).token_ids.numpy().tobytes()).hexdigest()
+        if not self.ranks.all_of(mine == self.ranks.from_first(mine)):
+            raise DataError(
+                "the processes of the run see different training data, their first records differ; give all machines "
+                "the same files, on a disk they share or copied"
+            )
 
     def from_step(self, step: int) -> Iterator[list[Batch]]:
         """The micro-batches of each remaining step."""

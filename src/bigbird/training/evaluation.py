@@ -14,20 +14,25 @@ from bigbird.tasks import Estimate
 from bigbird.tasks.base import device_of, in_batches
 from bigbird.tasks.metrics import LOWER_IS_BETTER
 from bigbird.tasks.prediction import predictions
+from bigbird.training.distributed import ALONE, Ranks
 
 
-def evaluate(loaded: LoadedModel, records: Sequence[Record]) -> dict[str, Estimate]:
-    """Metrics with 95 % intervals, and the mean "loss" per target (without an interval)."""
+def evaluate(loaded: LoadedModel, records: Sequence[Record], ranks: Ranks = ALONE) -> dict[str, Estimate]:
+    """Metrics with 95 % intervals, and the mean "loss" per target (without an interval).
+
+    Each process computes every so manieth record; all of them then have, and score, the answers of all.
+    """
     block_size = loaded.encoder.pattern.block_size
-    answers = list(
-        predictions(records, model=loaded.model, task=loaded.task, tokenizer=loaded.tokenizer, block_size=block_size)
+    share = [records[place] for place in range(ranks.rank, len(records), ranks.count)]
+    answers = predictions(
+        share, model=loaded.model, task=loaded.task, tokenizer=loaded.tokenizer, block_size=block_size
     )
-    loss = mean_loss(loaded, records)
-    return {"loss": Estimate(loss, math.nan, math.nan), **loaded.task.score(answers, records)}
+    scores = loaded.task.score(ranks.gathered(list(answers)), records)
+    return {"loss": Estimate(mean_loss(loaded, share, ranks), math.nan, math.nan), **scores}
 
 
-def mean_loss(loaded: LoadedModel, records: Sequence[Record]) -> float:
-    """The training loss on these records, without dropout."""
+def mean_loss(loaded: LoadedModel, records: Sequence[Record], ranks: Ranks = ALONE) -> float:
+    """The training loss, without dropout, on the records of all processes; `records` are this one's."""
     model, task, total, count = loaded.model, loaded.task, 0.0, 0.0
     examples = [e for record in records for e in task.encode(record, loaded.tokenizer, purpose="train")]
     was_training = model.training
@@ -38,6 +43,7 @@ def mean_loss(loaded: LoadedModel, records: Sequence[Record]) -> float:
             loss = task.loss(model, batch)
             total, count = total + float(loss.total), count + float(loss.num_targets)
     model.train(was_training)
+    total, count = ranks.summed(total, count)
     return total / count if count else math.nan
 
 

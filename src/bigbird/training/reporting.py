@@ -85,4 +85,5 @@ def _forget_from(path: Path, step: int) -> None:
     if path.exists():
         lines = path.read_text().splitlines(keepends=True)
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-        path.write_text("".join(kept))
+        if kept != lines:
+            path.write_text("".join(kept))

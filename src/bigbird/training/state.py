@@ -1,25 +1,38 @@
-"""What a run needs to go on as if it had never stopped: weights, optimizer, counters. Written whole or not at all."""
+"""What a run needs to go on as if it had never stopped: weights, optimizer, counters, and how far its metrics reach.
+
+Nothing else is needed. Batches, masks, dropout and the learning rate are functions of the step's number
+(`bigbird.randomness`), so there is no place in the data and no generator to save.
+"""
 
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import metadata
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
 from bigbird.errors import CheckpointError
+from bigbird.training.engine_state import Tensors
+from bigbird.training.state_manifest import NotedFile
+from bigbird.training.state_store import Write
+from bigbird.training.state_tensors import read_tensors, write_tensors
 
 _STATE_FILE, _WEIGHTS_FILE, _OPTIMIZER_FILE = "state.json", "weights.safetensors", "optimizer.safetensors"
 
 
 @dataclass
 class Progress:
-    """Counters of a run. `best` is the watched metric's best value so far, `stale` evaluations since then."""
+    """Counters of a run.
+
+    step            steps done; skipped ones count
+    best            the watched metric's best value so far, reached after `best_step`
+    stale           evaluations since then
+    skipped         steps in a row, up to now, that were skipped
+    evaluation_due  True while the weights of `step` are still to be evaluated, as those of step 0 are at first
+    """
 
     step: int = 0
     best: float | None = None
@@ -27,60 +40,54 @@ class Progress:
     stale: int = 0
     skipped: int = 0
     num_tokens: int = 0
+    evaluation_due: bool = True
 
 
-def save_state(folder: Path, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Write `folder`/step-N under a temporary name, rename it, then drop older ones."""
-    folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"step-{progress.step:09d}"
-    temporary = folder / f".{final.name}.part"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    save_file({name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}, temporary / _WEIGHTS_FILE)
-    save_file(_optimizer_tensors(model, optimizer), temporary / _OPTIMIZER_FILE)
-    (temporary / _STATE_FILE).write_text(json.dumps(asdict(progress)) + "\n")
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.rename(final)
-    for older in _saved(folder)[:-1]:
-        shutil.rmtree(older)
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """A run at one moment. The tensors are its own, on the CPU: training may go on while they are written.
+
+    metrics_bytes  the size of metrics.jsonl
+    weights        by the model's names
+    optimizer      "name of the weight/name of the optimizer's": "encoder.layers.0.norm.weight/exp_avg"
+    """
+
+    progress: Progress
+    metrics_bytes: int
+    weights: Tensors
+    optimizer: Tensors
+
+    @property
+    def num_bytes(self) -> int:
+        """About what it takes on a disk."""
+        return sum(tensor.nbytes for tensors in (self.weights, self.optimizer) for tensor in tensors.values())
+
+    def files(self) -> dict[str, Write]:
+        """The files of the state, by name, and what writes them."""
+        return {
+            _WEIGHTS_FILE: partial(write_tensors, tensors=self.weights),
+            _OPTIMIZER_FILE: partial(write_tensors, tensors=self.optimizer),
+            _STATE_FILE: self._write_counters,
+        }
+
+    def _write_counters(self, file: NotedFile) -> None:
+        versions = {package: metadata.version(package) for package in ("bigbird", "torch", "safetensors")}
+        content = {"progress": asdict(self.progress), "metrics_bytes": self.metrics_bytes, "versions": versions}
+        file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
-def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Put the newest saved state into `model` and `optimizer`."""
-    saved = _saved(folder)
-    if not saved:
-        raise CheckpointError(f"{folder} holds no saved state to resume from; start without --resume")
+def read_state(folder: Path) -> State:
+    """The state in a folder that is sound (see `StateStore.newest_sound`)."""
     try:
-        progress = Progress(**json.loads((saved[-1] / _STATE_FILE).read_text()))
-        model.load_state_dict(load_file(saved[-1] / _WEIGHTS_FILE))
-        _put_optimizer_tensors(load_file(saved[-1] / _OPTIMIZER_FILE), model, optimizer)
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"{saved[-1]} is damaged: {error}. Remove it to resume from an earlier state.") from error
-    return progress
-
-
-def has_state(folder: Path) -> bool:
-    """True when there is a saved state to resume from."""
-    return bool(_saved(folder))
-
-
-def _saved(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*"))
-
-
-def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return {
-        f"{names[id(parameter)]}/{key}": torch.as_tensor(value).detach().cpu()
-        for parameter, values in optimizer.state.items()
-        for key, value in values.items()
-    }
-
-
-def _put_optimizer_tensors(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    parameters = dict(model.named_parameters())
-    for entry, tensor in tensors.items():
-        name, _, key = entry.rpartition("/")
-        parameter = parameters[name]
-        on_device = tensor if key == "step" else tensor.to(parameter.device)
-        optimizer.state[parameter][key] = on_device
+        content = json.loads((folder / _STATE_FILE).read_bytes())
+        return State(
+            progress=Progress(**content["progress"]),
+            metrics_bytes=int(content["metrics_bytes"]),
+            weights=read_tensors(folder / _WEIGHTS_FILE),
+            optimizer=read_tensors(folder / _OPTIMIZER_FILE),
+        )
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{folder} is sound but not what this bigbird writes: {error!r}. Resume with the version that saved it, "
+            f"which its {_STATE_FILE} names."
+        ) from error
