@@ -30,7 +30,7 @@ class Gaps(NamedTuple):
 
 
 # Fitted to measured runs (benchmarks/memory_model.py). There is more of it when a step has several micro-batches:
-# gradients, made between the activations of the first, stay where they are. So too with activations computed again.
+# gradients, made between the activations of the first, stay where they are. Activations computed again are alike.
 _GAPS, _GAPS_OF_SEVERAL, _GAPS_ON_GPU = Gaps(0.3, 1.0), Gaps(0.8, 2.0), Gaps(0.05, 0.0)
 
 
