@@ -192,8 +192,9 @@ def test_a_resumed_run_may_be_longer_and_look_and_save_at_other_times(tmp_path):
     )
     run(tmp_path / "run", longer, resume=True)
     assert json.loads((tmp_path / "run/run.json").read_text()) == configs.to_json(longer)
-    steps = [json.loads(line)["step"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
-    assert steps == [0, 1, 1, 2, 2, 3, 4, 4]
+    events = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [event["step"] for event in events] == [0, 0, 1, 1, 2, 2, 2, 3, 4, 4]
+    assert [event["event"] for event in events if "time" in event] == ["start", "resume"]
 
 
 def test_how_many_states_are_kept_and_when_the_run_gives_up_may_change(tmp_path):

@@ -130,7 +130,7 @@ def test_events_say_when_the_run_began_and_went_on_and_what_each_step_was(tmp_pa
     assert (found[0]["num_steps"], found[0]["letter"], found[4]["num_steps"]) == (2, "base", 3)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", found[0]["time"])
     assert found[1]["loss"] is None
-    assert 2**20 < found[1]["peak_bytes"] < 2**40
+    assert 2**20 < found[1]["peak_memory_bytes"] < 2**40
     assert found[3]["loss"] == [1.0, None, None]
 
 

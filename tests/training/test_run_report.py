@@ -63,7 +63,7 @@ def write_run(folder, *events, settings=None):
 def step(number, loss=2.0, **values):
     return {
         "event": "step", "step": number, "loss": loss, "gradient_norm": 1.0, "learning_rate": 0.1,
-        "tokens_per_second": 100.0, "seconds": 2.0, "peak_bytes": 2**30, **values,
+        "tokens_per_second": 100.0, "seconds": 2.0, "peak_memory_bytes": 2**30, **values,
     }  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def test_figures_come_from_the_events(tmp_path):
         step(5, None, gradient_norm=None),
         evaluation(5, 1.5),
         {"event": "resume", "step": 5, "num_steps": 200},
-        step(6, 2.0, bits_per_letter=1.9, tokens_per_second=300.0, peak_bytes=2**31),
+        step(6, 2.0, bits_per_letter=1.9, tokens_per_second=300.0, peak_memory_bytes=2**31),
         evaluation(6, 1.7),
     )
     found = summary(read_run(folder))
@@ -125,7 +125,7 @@ def test_figures_come_from_the_events(tmp_path):
     assert found["train_bits_per_letter"] == pytest.approx(1.9)
     assert (found["skipped_steps"], found["resumed_after"]) == ([5], [5])
     assert (found["tokens_per_second"], found["num_tokens"], found["seconds_in_steps"]) == (100.0, 1600, 12.0)
-    assert (found["peak_bytes"], found["letter"]) == (2**31, "base")
+    assert (found["peak_memory_bytes"], found["letter"]) == (2**31, "base")
     page, _ = report(folder, out=tmp_path / "out")
     for text in ("Skipped steps 5", "Resumed after steps 5", "Peak memory 2.00 GiB", "0.5000 0.4000 to 0.6000"):
         assert text in page

@@ -29,7 +29,7 @@ def draw_curves(runs: Sequence[RunRecord]) -> str:
         _draw(panels["rate"], run.steps, "learning_rate", colour)
         _draw(panels["norm"], run.steps, "gradient_norm", colour, is_smoothed=True)
         _draw(panels["speed"], run.steps, "tokens_per_second", colour, is_smoothed=True)
-        _draw(panels["memory"], run.steps, "peak_bytes", colour, scale=2**-30)
+        _draw(panels["memory"], run.steps, "peak_memory_bytes", colour, scale=2**-30)
     _finish(panels)
     if len(runs) > 1:
         panels["loss"].legend(frameon=False, fontsize=9)

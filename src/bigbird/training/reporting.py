@@ -76,7 +76,7 @@ class Reporter:
     def step(self, step: int, values: Mapping[str, float]) -> None:
         """One optimizer step is done; `step` counts from 1. `bits_per_letter` is there for tasks that have it."""
         used = memory_used()
-        memory = {"peak_bytes": used.peak} | ({"gpu_peak_bytes": used.gpu_peak} if used.gpu_peak else {})
+        memory = {"peak_memory_bytes": used.peak} | ({"gpu_peak_memory_bytes": used.gpu_peak} if used.gpu_peak else {})
         self._write({"event": "step", "step": step, **values, **memory})
         if self._tensorboard is not None:
             self._tensorboard.write("train", step, {**values, **memory})

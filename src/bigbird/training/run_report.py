@@ -77,7 +77,7 @@ _ROWS = {
     "tokens_per_second": "Tokens per second (median of steps)",
     "num_tokens": "Tokens seen",
     "seconds_in_steps": "Time in steps",
-    "peak_bytes": "Peak memory",
+    "peak_memory_bytes": "Peak memory",
     "skipped_steps": "Skipped steps",
     "resumed_after": "Resumed after steps",
     "folder": "Folder",
@@ -109,7 +109,7 @@ def _shown(name: str, found: object) -> str:
         return (", ".join(f"{step:,}" for step in found[:10]) + more) if found else "none"
     if name == "seconds_in_steps" and isinstance(found, float):
         return str(timedelta(seconds=round(found)))
-    if name == "peak_bytes" and isinstance(found, int | float):
+    if name == "peak_memory_bytes" and isinstance(found, int | float):
         return f"{found / 2**30:.2f} GiB"
     if name == "tokens_per_second" and isinstance(found, float):
         return f"{found:,.0f}"

@@ -51,7 +51,7 @@ def summary(run: RunRecord) -> Summary:
         "tokens_per_second": median(speeds) if speeds else None,
         "num_tokens": round(sum(tokens)) if run.steps else None,
         "seconds_in_steps": sum(seconds) if run.steps else None,
-        "peak_bytes": max((number(e, "peak_bytes") or 0 for e in run.steps), default=0) or None,
+        "peak_memory_bytes": max((number(e, "peak_memory_bytes") or 0 for e in run.steps), default=0) or None,
         "skipped_steps": run.skipped,
         "resumed_after": [event["step"] for event in run.resumes],
     }
