@@ -14,7 +14,9 @@ from bigbird.data.genome_windows import GenomeData
 from bigbird.data.sources import FileData
 from bigbird.errors import CheckpointError, ConfigError, DataError
 from bigbird.model.encoder import EncoderConfig
-from bigbird.run import MAY_CHANGE, RunConfig, Scratch, train
+from bigbird.run import RunConfig, train
+from bigbird.run_folder import MAY_CHANGE
+from bigbird.run_start import Scratch
 from bigbird.tasks import Classification, TokenClassification
 from bigbird.training.run_lock import run_lock
 from bigbird.training.settings import TrainingConfig
