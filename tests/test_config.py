@@ -147,7 +147,7 @@ def test_every_recipe_survives_json(name):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("recipe=foo", r"recipe is 'genomics\.\w+' and cannot be made 'foo'\. Give `bigbird train` the other recipe"),
+        ("recipe=foo", r"recipe is '\w+\.\w+' and cannot be made 'foo'\. Give `bigbird train` the other recipe"),
         ("data=5", r"--set: data must hold named values, got 5"),
         ("start.encoder.num_token_types=-3", r"num_token_types must be at least 0, got -3"),
         ("training.betas=[1.5, 2]", r"training.betas must be two numbers, each in \[0, 1\), got \[1.5, 2"),

@@ -81,4 +81,12 @@ def keep_freed_memory() -> bool:
     return bool(is_told and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
 
 
+def give_back_freed_memory() -> bool:
+    """Return to the system what tensors have given back and the C library keeps; whether it could be told to."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
+    if trim is not None:
+        trim(0)
+    return trim is not None
+
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h

@@ -582,7 +582,12 @@ def test_the_options_are_frozen():
         for name, command in commands.items()
     }
     assert options == {
-        "train": ["--out", "--resume", "--set", "--show"],
+        "train": ["--auto-resume", "--out", "--processes", "--resume", "--resume-from", "--set", "--show"],
+        "prepare": [
+            *("--held-out", "--hold-out", "--name-field", "--out", "--region", "--seed", "--text-field"),
+            *("--tokenizer", "--walks", "--workers"),
+        ],
+        "report": ["--out"],
         "evaluate": ["--genome", "--out", "--row-length"],
         "predict": ["--genome", "--out"],
         "scan": ["--annotation", "--genome", "--out", "--region", "--set", "--threshold"],

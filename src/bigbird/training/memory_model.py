@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 from bigbird.checkpoint import LoadedModel
 from bigbird.data.sources import RecordSource
+from bigbird.machine import give_back_freed_memory
 from bigbird.tasks.base import MAX_TOKENS_PER_BATCH, device_of
 from bigbird.training.batches import Batches
 from bigbird.training.distributed import Ranks
 from bigbird.training.memory_counting import Counted, count
+from bigbird.training.memory_used import memory_used
 from bigbird.training.settings import TrainingConfig
 
 _FLOAT32 = 4
@@ -132,9 +131,4 @@ class MemoryModel:
 def resident_bytes() -> int:
     """Memory this process holds, after it has given back what it does not use; 0 where the system does not tell."""
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
-    if trim is not None:
-        trim(0)
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), 0)
+    return memory_used().resident if give_back_freed_memory() else 0

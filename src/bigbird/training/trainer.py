@@ -19,6 +19,7 @@ from bigbird.tasks.base import device_of
 from bigbird.training.batches import Batches
 from bigbird.training.distributed import ALONE, Ranks
 from bigbird.training.evaluation import check_watched, evaluate, is_better
+from bigbird.training.freed_memory import FreedMemory
 from bigbird.training.loss_watch import is_usable, what_was_read
 from bigbird.training.reporting import METRICS_FILE, Reporter
 from bigbird.training.settings import TrainingConfig
@@ -73,8 +74,10 @@ class Trainer:
         self.ranks.on_first(lambda: finish_saving(self.folder / MODEL_FOLDER))
         with StopRequests() as stop, self.keeper:
             self._begin(reporter, stop)
+            freed = FreedMemory()
             for batches in () if self._is_over() else self.batches.from_step(self.progress.step):
                 self._step(batches, reporter)
+                freed.after_step()
                 self._evaluate_if_due(reporter, stop)
                 is_stopping = self.ranks.any_of(stop.is_requested or self.keeper.has_failed)
                 if is_stopping or self._is_over() or self.progress.step % self.config.save_every == 0:
