@@ -212,6 +212,47 @@ def test_sources_in_another_order_are_refused(tmp_path, lines):
         prepared(tmp_path / "corpus", other, lines)
 
 
+def test_of_sources_with_one_name_each_is_told_apart(tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+    first, second = (dna_lines(tmp_path / folder / "a.jsonl", count=5) for folder in ("x", "y"))
+    second.write_text(second.read_text().replace("A", "G"))
+    prepared(tmp_path / "corpus", first, second)
+    with pytest.raises(ConfigError, match=r"from other sources: a.jsonl is no longer among the sources"):
+        prepared(tmp_path / "corpus", second)
+    change(first)
+    with pytest.raises(ConfigError, match=r"was prepared from another a.jsonl: it has changed since then"):
+        prepared(tmp_path / "corpus", first, second)
+
+
+def test_after_a_fault_in_a_source_it_begins_anew(tmp_path, lines):
+    good = lines.read_text()
+    lines.write_text(good + '{"id": "last", "text": "GATTACA!"}\n')
+    with pytest.raises(DataError, match="is not a DNA letter"):
+        prepared(tmp_path / "corpus", lines, seed=1)
+    lines.write_text(good)
+    prepared(tmp_path / "corpus", lines)
+    prepared(tmp_path / "whole", lines)
+    assert contents(tmp_path / "corpus") == contents(tmp_path / "whole")
+
+
+def test_names_that_are_no_unicode_are_kept_as_far_as_they_are(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": "a\\ud800b", "text": "GATTACA"}\n{"id": "c", "text": "GAT"}\n')
+    prepared(tmp_path / "corpus", tmp_path / "a.jsonl", held_out=None, hold_out=("c",))
+    corpus = PreparedCorpus.open(tmp_path / "corpus")
+    assert [corpus.name(number) for number in range(2)] == ["a\ufffdb", "c"]
+
+
+def test_documents_without_text_are_left_out_aloud(tmp_path, caplog):
+    (tmp_path / "a.jsonl").write_text(
+        "".join(f'{{"id": "{n}", "text": "{t}"}}\n' for n, t in enumerate(["GA", "", " ", "T"]))
+    )
+    manifest, _ = prepared(tmp_path / "corpus", tmp_path / "a.jsonl", held_out=None, hold_out=("0",))
+    assert manifest.num_documents == 2
+    assert "2 documents without text are left out; the first is " in caplog.text
+    assert "a.jsonl:2" in caplog.text
+
+
 def test_a_folder_of_a_tokenizer_is_taken_over_and_another_one_is_refused(tmp_path, lines):
     for name, size in (("one", 40), ("other", 41)):
         (tmp_path / name).mkdir()
@@ -286,6 +327,17 @@ def test_a_source_that_changes_while_it_is_read_is_told(tmp_path, lines, monkeyp
         ({"held_out": 0.9999}, ConfigError, "all 40 documents are held out; none would be left to train on"),
         ({"held_out": 1.0}, ConfigError, "--held-out must be a share from 0 to below 1, got 1.0"),
         ({"hold_out": ("a9", "b9")}, ConfigError, "--hold-out or --region names 'b9', and the sources hold no such"),
+        (
+            {"hold_out": ("a.jsonl",), "name_field": ""},
+            ConfigError,
+            "--hold-out or --region names 'a.jsonl', and the sources hold no",
+        ),
+        (
+            {"regions": ("a.jsonl:3",), "name_field": ""},
+            ConfigError,
+            "names 'a.jsonl:3', and the sources hold no such document or cont",
+        ),
+        ({"walks": 0}, ConfigError, "walks must be from 1 to 1000, got 0"),
         ({"walks": 3}, ConfigError, "a share of them cannot be held out; name contigs or regions with --hold-out"),
         ({"shard_letters": 0}, ConfigError, "shard_letters must be at least 1, got 0"),
         ({"workers": 0}, ConfigError, "--workers must be at least 1, got 0"),

@@ -100,7 +100,7 @@ class _Preparing:
         if (self._folder / MANIFEST_FILE).exists():
             return self._finished(settings, sources)
         state = read_unfinished(self._folder)
-        if state is None:
+        if state is None or state.counted is None:  # nothing is done yet, and a fault may have been mended
             state = self._keep(Unfinished(settings=settings, sources=sources))
         else:
             check_same(self._folder, settings=(state.settings, settings), sources=(state.sources, sources))
