@@ -194,7 +194,7 @@ def prepare(
         str,
         typer.Option(
             help="A model folder or name; or one to make: text-bpe:16000, dna-bpe:4096 (trained on the corpus), "
-            "single-base, kmers:8."
+            "single-base."
         ),
     ],
     text_field: Annotated[

@@ -37,6 +37,17 @@ def written(tmp_path, content, name="file"):
     return path
 
 
+def test_what_cannot_reach_the_disk_is_told_with_its_name(tmp_path, monkeypatch):
+    def fsync(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(OSError, match="No space left") as error:
+        sync(tmp_path / "a.txt")
+    assert error.value.filename == str(tmp_path / "a.txt")
+
+
 def test_bgzip_is_told_from_gzip_and_plain_text(tmp_path):
     bgzip = written(tmp_path, bgzip_block(b"text") + BGZIP_END)
     assert (is_bgzip(bgzip), is_gzip(bgzip)) == (True, True)

@@ -16,10 +16,9 @@ from typing import Any
 from bigbird.data.corpus_files import CorpusFile, find_files
 from bigbird.data.corpus_reading import CorpusReader
 from bigbird.data.corpus_tokenizer import (
-    TOKENIZER_FOLDER,
     NewTokenizer,
     asked_tokenizer,
-    check_vocabulary,
+    check_masks,
     load_corpus_tokenizer,
     make_tokenizer,
     reads_dna,
@@ -33,7 +32,7 @@ from bigbird.data.manifest import MANIFEST_FILE, Manifest, SourceEntry, read_man
 from bigbird.data.prepare_config import PrepareConfig
 from bigbird.data.preparing_progress import PreparingProgress
 from bigbird.data.shard_making import ShardMaking, make_shards
-from bigbird.data.shards import check_size, id_type, sha256_of
+from bigbird.data.shards import TOKENIZER_FOLDER, check_size, id_type, sha256_of
 from bigbird.data.unfinished import (
     UNFINISHED_FILE,
     Counted,
@@ -91,7 +90,7 @@ class _Preparing:
         self._stamps = _stamps(files)
         self._given = load_tokenizer(asked) if isinstance(asked, Path) else None
         if self._given is not None:
-            check_vocabulary(self._given)
+            check_masks(self._given)
 
     def run(self) -> Manifest:
         """Do what is not done yet."""
@@ -109,6 +108,7 @@ class _Preparing:
             state = self._keep(replace(state, counted=counted))
         if not state.tokenizer_id:
             tokenizer = self._given or self._new_tokenizer(counted)
+            self._tell_size(tokenizer)
             made = save_tokenizer(tokenizer, self._folder)
             state = self._keep(replace(state, tokenizer_id=made, vocab_size=tokenizer.vocab_size))
         load_corpus_tokenizer(self._folder, expected_id=state.tokenizer_id)
@@ -160,6 +160,10 @@ class _Preparing:
                 texts, num_letters=counted.num_train_letters, kind=asked.kind, seed=self._config.seed
             )
             return make_tokenizer(asked, sample)
+
+    def _tell_size(self, tokenizer: Tokenizer) -> None:
+        if isinstance(self._asked, NewTokenizer) and tokenizer.vocab_size < self._asked.number:
+            self._progress.say(f"the tokenizer has {tokenizer.vocab_size} tokens: the documents give no more pairs")
 
     def _make_shards(self, state: Unfinished, counted: Counted) -> Unfinished:
         whole = whole_shards(self._folder, state.shards)
