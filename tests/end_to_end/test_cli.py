@@ -582,11 +582,16 @@ def test_the_options_are_frozen():
         for name, command in commands.items()
     }
     assert options == {
-        "train": ["--out", "--resume", "--set", "--show"],
+        "train": ["--auto-resume", "--out", "--processes", "--resume", "--resume-from", "--set", "--show"],
+        "prepare": [
+            *("--held-out", "--hold-out", "--name-field", "--out", "--region", "--seed", "--text-field"),
+            *("--tokenizer", "--walks", "--workers"),
+        ],
         "evaluate": ["--genome", "--out", "--row-length"],
         "predict": ["--genome", "--out"],
         "scan": ["--annotation", "--genome", "--out", "--region", "--set", "--threshold"],
         "convert": ["--block-size", "--from-bin", "--max-length", "--num-heads", "--random-blocks"],
+        "report": ["--out"],
         "info": [],
         "bench": ["--out", "--set", "--show"],
     }
