@@ -41,8 +41,8 @@ def written(tmp_path, content, name="file"):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
 def test_a_disk_that_is_really_full_is_told_with_the_name_of_the_file(tmp_path):
     # The system does not say which file it was, where it says so of a file that cannot be opened.
+    (tmp_path / ".a.txt.part").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left") as error, written_whole(tmp_path / "a.txt") as path:
-        path.symlink_to("/dev/full")
         path.write_bytes(b"x")
     assert error.value.filename == str(tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []

@@ -266,6 +266,24 @@ def test_documents_without_text_are_left_out_aloud(tmp_path, caplog):
     assert "a.jsonl:2" in caplog.text
 
 
+def test_without_anything_held_out_it_says_what_that_means(tmp_path, lines, caplog):
+    prepared(tmp_path / "corpus", lines, held_out=0)
+    assert "no document is held out, so bigbird train will refuse the corpus" in caplog.text
+
+
+def test_documents_that_give_no_tokens_are_left_out_aloud(tmp_path):
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n")
+    (tmp_path / "words" / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    source, words = tmp_path / "a.jsonl", str(tmp_path / "words")
+    source.write_text('{"text": "a b", "id": "x"}\n{"text": "\\u0001", "id": "y"}\n{"text": "b", "id": "z"}\n')
+    manifest, said = prepared(tmp_path / "corpus", source, tokenizer=words, held_out=None, hold_out=("z",))
+    assert manifest.num_documents == 2
+    assert "1 documents that give no tokens are left out" in said
+    with pytest.raises(DataError, match="no document that is trained on gives any tokens"):
+        prepared(tmp_path / "other", source, tokenizer=words, held_out=None, hold_out=("x", "z"))
+
+
 def test_a_folder_of_a_tokenizer_is_taken_over_and_another_one_is_refused(tmp_path, lines):
     for name, size in (("one", 40), ("other", 41)):
         (tmp_path / name).mkdir()
@@ -365,6 +383,7 @@ def test_a_source_that_changes_while_it_is_read_is_told(tmp_path, lines, monkeyp
     [
         ({"held_out": 0.001}, ConfigError, "--held-out 0.001 drew none of the 40 documents. Give a larger share"),
         ({"held_out": 0.9999}, ConfigError, "all 40 documents are held out; none would be left to train on"),
+        ({"held_out": 0.9, "sources": 1}, ConfigError, "the sources hold a single document, and what is trained on "),
         ({"held_out": 1.0}, ConfigError, "--held-out must be a share from 0 to below 1, got 1.0"),
         ({"hold_out": ("a9", "b9")}, ConfigError, "--hold-out or --region names 'b9', and the sources hold no such"),
         (
@@ -390,6 +409,8 @@ def test_a_source_that_changes_while_it_is_read_is_told(tmp_path, lines, monkeyp
     ],
 )
 def test_mistakes_are_found_before_any_token_is_made(tmp_path, lines, config, error, text):
+    if config.pop("sources", 0):
+        dna_lines(lines, count=1)
     with pytest.raises(error, match=text):
         prepared(tmp_path / "corpus", lines, **config)
     assert not (tmp_path / "corpus" / "tokenizer").exists()

@@ -92,10 +92,19 @@ class CorpusReader:
             )
         if not documents:
             raise DataError(f"the sources hold no documents: {', '.join(file.name for file in self.files[:3])}")
+        if documents == 1 and (self.config.share or held_out):
+            raise ConfigError(
+                "the sources hold a single document, and what is trained on and what is held out must be two. Part it, "
+                "for example at its chapters into files or lines of JSON, or add others."
+            )
         if held_out == documents:
             raise ConfigError(f"all {documents} documents are held out; none would be left to train on")
+        if not self.config.share and not held_out:
+            log.warning(
+                "no document is held out, so bigbird train will refuse the corpus: give --held-out or --hold-out"
+            )
         if self.config.share and not held_out:
             raise ConfigError(
                 f"--held-out {self.config.share} drew none of the {documents} documents. Give a larger share, name "
-                f"some with --hold-out, or give --held-out 0."
+                f"some with --hold-out, or add documents."
             )

@@ -113,6 +113,7 @@ class _Preparing:
             state = self._keep(replace(state, tokenizer_id=made, vocab_size=tokenizer.vocab_size))
         load_corpus_tokenizer(self._folder, expected_id=state.tokenizer_id)
         state = self._make_shards(state, counted)
+        self._check_tokens(state, counted)
         return self._finish(state)
 
     def _tokenizer_setting(self) -> str:
@@ -181,6 +182,18 @@ class _Preparing:
             for shard in make_shards(self._reader.documents(), making, first=len(whole), advance=advance):
                 state = self._keep(replace(state, shards=(*state.shards, shard)))
         return state
+
+    def _check_tokens(self, state: Unfinished, counted: Counted) -> None:
+        num_documents, num_held_out = (
+            sum(getattr(shard, name) for shard in state.shards) for name in ("num_documents", "num_held_out")
+        )
+        if num_documents < counted.num_documents:
+            self._progress.say(f"{counted.num_documents - num_documents} documents that give no tokens are left out")
+        if num_documents == num_held_out:
+            raise DataError(
+                f"no document that is trained on gives any tokens with this tokenizer. Delete {self._folder} and "
+                f"prepare with another one."
+            )
 
     def _finish(self, state: Unfinished) -> Manifest:
         if _stamps(self._files) != self._stamps:
