@@ -194,9 +194,9 @@ class HeldOutRows(Sequence[TokenRow]):
 def packed_rows(
     corpus: PreparedCorpus, documents: NDArray[np.int64], *, row_length: int, block_size: int, seed: int
 ) -> PackedRows:
-    """Rows of these documents; they are cut where words start, if the corpus' tokenizer knows where that is."""
-    starts = getattr(corpus.load_tokenizer(), "word_starts", None)
-    shape = RowShape(row_length=row_length, block_size=block_size, whole_words=starts is not None)
+    """Rows of these documents, cut where words start; of DNA any token starts one."""
+    starts = corpus.load_tokenizer().word_starts
+    shape = RowShape(row_length=row_length, block_size=block_size, whole_words=True)
     some = documents[corpus.num_tokens[documents] > 0]
     return PackedRows(corpus, some, shape, seed=seed, word_starts=starts)
 
