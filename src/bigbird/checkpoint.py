@@ -148,7 +148,9 @@ def empty_model(build: Callable[[], nn.Module]) -> nn.Module:
         with torch.device("meta"):
             return build()
     except (RuntimeError, TypeError, ValueError) as error:  # sizes that no tensor, shares that no dropout can have
-        raise ConfigError(str(error).partition("\n")[0]) from None
+        if isinstance(error, ConfigError):  # a setting the model's own parts refuse
+            raise
+        raise ConfigError(str(error).partition("\n")[0]) from error
 
 
 def _usable(device: torch.device | str) -> torch.device:

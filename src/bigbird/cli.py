@@ -179,7 +179,7 @@ def train(
     keep_freed_memory()
     carry_out(run, out, resume=resume or resume_from is not None, resume_from=resume_from, auto_resume=auto_resume)
     if _speaks():
-        _say(f"the best model is in {out / 'model'}; use it with: bigbird predict {out / 'model'} FILE")
+        _say(f"the best model is in {out / 'model'}; {_next_step(run, out / 'model')}")
 
 
 @app.command()
@@ -194,7 +194,7 @@ def prepare(
         str,
         typer.Option(
             help="A model folder or name; or one to make: text-bpe:16000, dna-bpe:4096 (trained on the corpus), "
-            "single-base, kmers:8."
+            "single-base."
         ),
     ],
     text_field: Annotated[
@@ -253,7 +253,7 @@ def evaluate(
     genome: GenomeFiles = None,
     row_length: Annotated[
         int | None,
-        typer.Option(help="Tokens per row of a corpus. Default: as many as the model's task reads at once."),
+        typer.Option(min=1, help="Tokens per row of a corpus. Default: as many as the model's task reads at once."),
     ] = None,
     out: Annotated[str | None, typer.Option(help="Also write the figures to this JSON file.", metavar="<path>")] = None,
 ) -> None:
@@ -262,18 +262,19 @@ def evaluate(
     A masked language model may be given a corpus made by `bigbird prepare`: then the documents it holds out count.
     """
     from bigbird.data.files import json_text, written_whole
-    from bigbird.data.records import read_records
     from bigbird.predictor import Predictor
 
     file = _new_file(out, data)
     predictor = Predictor.load(model)
     records: Sequence[Any]
     if data.is_dir():
+        if genome:
+            raise InputError("--genome is for records that name places; a corpus has its letters already")
         predictor, records = _held_out(predictor, data, row_length, model)
     elif row_length is not None:
         raise InputError(f"--row-length is for a corpus made by bigbird prepare, and {data} is no folder")
     else:
-        records = read_records(data, genome=_genome(genome))
+        records = _records(predictor, model, data, genome)
     answers = list(_watched(predictor.predict(records), len(records), "records"))
     scores = predictor.loaded.task.score(answers, records)
     for name, score in scores.items():
@@ -298,12 +299,11 @@ def predict(
 ) -> None:
     """Predict labels of sequences; writes a table separated by tabs."""
     from bigbird.data.files import written_whole
-    from bigbird.data.records import read_records
     from bigbird.predictor import Predictor
 
     file = _new_file(out, data)
     predictor = Predictor.load(model)
-    records = read_records(data, genome=_genome(genome))
+    records = _records(predictor, model, data, genome)
     answers = _watched(predictor.predict(records), len(records), "records")
     if file is None:
         _write_table(sys.stdout, predictor.loaded, records, answers)
@@ -570,12 +570,38 @@ def _held_out(
     loaded = predictor.loaded
     if not isinstance(loaded.task, MaskedLM):
         raise InputError(f"{model} is no masked language model, so a corpus cannot tell how good it is; give a table")
-    length = row_length or loaded.task.max_length
+    block_size = loaded.encoder.pattern.block_size
+    length = row_length or loaded.task.max_length // block_size * block_size
     if length > loaded.encoder.max_length:
         raise InputError(f"--row-length {length} is more than the {loaded.encoder.max_length} tokens {model} reads")
-    block_size = loaded.encoder.pattern.block_size
+    if length % block_size:
+        raise InputError(
+            f"--row-length must be a multiple of the {block_size} tokens of a block of {model}, got {length}"
+        )
     rows = held_out_for(corpus, loaded.tokenizer, row_length=length, block_size=block_size, source=f"model {model}")
     return Predictor(replace(loaded, task=replace(loaded.task, max_length=length))), rows
+
+
+def _records(predictor: Predictor, model: str, data: Path, genome: list[Path] | None) -> list[Record]:
+    """DNA records, for a model that reads DNA."""
+    from bigbird.data.records import read_records
+    from bigbird.tokenizers import TextTokenizer
+
+    if isinstance(predictor.loaded.tokenizer, TextTokenizer):
+        raise InputError(
+            f"{model} reads text, and records are DNA. To score it: bigbird prepare TEXTS --out corpus --tokenizer "
+            f"{model}, then bigbird evaluate {model} corpus"
+        )
+    return read_records(data, genome=_genome(genome))
+
+
+def _next_step(run: RunConfig, model: Path) -> str:
+    """What to do with the model of a run."""
+    from bigbird.data.prepared import PreparedData
+
+    if isinstance(run.data, PreparedData):
+        return f"score it with: bigbird evaluate {model} {run.data.corpus}"
+    return f"use it with: bigbird predict {model} FILE"
 
 
 def _genome(paths: list[Path] | None) -> Genome | None:

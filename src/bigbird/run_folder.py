@@ -25,7 +25,7 @@ MAY_CHANGE = (
     *("training.keep_states", "training.max_skipped"),
     # where and how, never what
     *("training.sharding", "training.context_parallel", "training.checkpoint_activations", "training.compile"),
-    "training.tensorboard",
+    *("training.tensorboard", "data.corpus"),  # a corpus may move; `check_same_corpus` knows it by its contents
 )
 CORPUS_NOTE = "corpus_sha256"  # among a model's notes: of the manifest of the corpus it learned from
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bigbird.checkpoint import LoadedModel
-from bigbird.data.held_out import check_block_size, check_tokenizer
+from bigbird.data.held_out import check_block_size, check_longest, check_tokenizer
 from bigbird.data.records import Record
 from bigbird.data.sources import Datasets, FixedRecords, RecordSource
 from bigbird.errors import ConfigError, DataError
@@ -59,6 +59,7 @@ def starting_point(
     task   a task with labels takes those of the training records, unless it names its own
     """
     task = task if isinstance(task, MaskedLM) else _with_labels(task, datasets)
+    check_longest(datasets, task.max_length)
     if isinstance(start, Scratch):
         tokenizer = _new_tokenizer(start, datasets)
         bases = tokenizer.bases_per_token if isinstance(tokenizer, KmerTokenizer) else 0

@@ -34,6 +34,20 @@ def test_a_folder_is_walked_without_what_is_hidden_linked_strange_or_the_corpus_
     assert "left out, not of a kind that is read: picture.png" in caplog.text
 
 
+@pytest.mark.parametrize("sign", ["manifest.json", "unfinished.json"])
+def test_a_prepared_corpus_is_no_source(folder, tmp_path, caplog, sign):
+    corpus = folder / "old"
+    (corpus / "tokenizer").mkdir(parents=True)
+    (corpus / "tokenizer" / "merges.txt").write_text("x")
+    (corpus / sign).write_text("{}")
+    with pytest.raises(InputError, match="old is a prepared corpus; name the files it was made of"):
+        find_files([corpus], leave_out=tmp_path / "out")
+    with caplog.at_level(logging.WARNING):
+        found = find_files([folder], leave_out=tmp_path / "out")
+    assert not any("merges" in file.name for file in found)
+    assert "left out, a prepared corpus" in caplog.text
+
+
 def test_a_file_that_is_named_may_be_a_link_or_hidden(folder, tmp_path):
     found = find_files([folder / "link.txt", folder / ".hidden.txt"], leave_out=tmp_path / "out")
     assert [file.name for file in found] == ["link.txt", ".hidden.txt"]

@@ -44,6 +44,7 @@ def test_a_field_in_fields_and_lists_is_joined(documents):
     ("line", "text"),
     [
         ('{"text": "ok"}\n{"text"', "a.jsonl:2: not valid JSON"),
+        (f'{{"text": {"1" * 5000}}}', "a.jsonl:1: not valid JSON: Exceeds the limit"),
         ("[]", "a.jsonl:1: each line must be a JSON object such as"),
         ('{"body": ""}', r"a.jsonl:1: there is no field 'text' \(it has body\). Name the field with --text-field"),
         ('{"text": {"a": 1}}', "a.jsonl:1: field 'text' must hold text, got {'a': 1}"),
@@ -78,7 +79,7 @@ def test_parquet_has_a_document_in_each_row(documents, tmp_path):
 
 def test_faulty_parquet_is_told(documents, tmp_path):
     data = parquet_file(tmp_path, [{"body": "x"}])
-    with pytest.raises(DataError, match=r"a.parquet:1: there is no field 'text' \(it has \)"):
+    with pytest.raises(DataError, match=r"a.parquet: there is no column 'text' \(it has body\)"):
         documents("a.parquet", data)
     with pytest.raises(DataError, match="a.parquet cannot be read as Parquet, after row 0: "):
         documents("a.parquet", data[:-9])
@@ -95,3 +96,8 @@ def test_without_pyarrow_the_install_command_is_told(documents, monkeypatch):
 def test_fasta_has_documents_named_by_region(documents):
     found = documents("a.fa", ">one words\nacgt\nRN\n>two\nGG\n")
     assert found == [("one:1-6", "ACGTNN"), ("two:1-2", "GG")]
+
+
+def test_a_file_whose_name_is_no_unicode_has_documents_with_names_that_can_be_written(documents):
+    ((name, _),) = documents(b"a\xffb.txt".decode("utf-8", "surrogateescape"), "one")
+    assert name == "a\ufffdb.txt"

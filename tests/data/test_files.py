@@ -3,6 +3,7 @@ import errno
 import gzip
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,32 @@ def written(tmp_path, content, name="file"):
     path = tmp_path / name
     path.write_bytes(content)
     return path
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_a_disk_that_is_really_full_is_told_with_the_name_of_the_file(tmp_path):
+    # The system does not say which file it was, where it says so of a file that cannot be opened.
+    (tmp_path / ".a.txt.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as error, written_whole(tmp_path / "a.txt") as path:
+        path.write_bytes(b"x")
+    assert error.value.filename == str(tmp_path / "a.txt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_pipe_stays_one(tmp_path):
+    with pytest.raises(BrokenPipeError), written_whole(tmp_path / "a.txt"):
+        raise BrokenPipeError(errno.EPIPE, "gone")
+
+
+def test_what_cannot_reach_the_disk_is_told_with_its_name(tmp_path, monkeypatch):
+    def fsync(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(OSError, match="No space left") as error:
+        sync(tmp_path / "a.txt")
+    assert error.value.filename == str(tmp_path / "a.txt")
 
 
 def test_bgzip_is_told_from_gzip_and_plain_text(tmp_path):

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bigbird.data import corpus_tokenizer
 from bigbird.data.folder_lock import locked
 from bigbird.data.prepared import PreparedCorpus
 from bigbird.errors import BigBirdError, CheckpointError, ConfigError, DataError, InputError
-from bigbird.tokenizers import DnaTokenizer
+from bigbird.tokenizers import DnaTokenizer, KmerTokenizer
 from corpora import contents, dna_lines, prepared
 from helpers import dna
 
@@ -42,10 +43,22 @@ def test_the_tokens_are_those_of_the_documents_in_order(tmp_path, lines):
 
 def test_ids_have_two_bytes_where_they_suffice(tmp_path, lines):
     assert prepared(tmp_path / "small", lines)[0].dtype == "<u2"
-    assert prepared(tmp_path / "large", lines, tokenizer="kmers:8")[0].dtype == "<u4"
-    corpus = PreparedCorpus.open(tmp_path / "large")
-    text = json.loads(lines.read_text().splitlines()[3])["text"]
-    assert corpus.load_tokenizer().decode(corpus.tokens(3)) == text
+    words = [f"w{number}" for number in range(66_000)]
+    (tmp_path / "words").mkdir()
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    (tmp_path / "words" / "vocab.txt").write_text("\n".join([*specials, *words]))
+    (tmp_path / "words" / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    (tmp_path / "words.jsonl").write_text('{"text": "w3 w65999", "id": "a"}\n')
+    large, _ = prepared(tmp_path / "large", tmp_path / "words.jsonl", tokenizer=str(tmp_path / "words"), held_out=0)
+    assert large.dtype == "<u4"
+    assert PreparedCorpus.open(tmp_path / "large").tokens(0).tolist() == [8, 66_004]
+
+
+def test_tokens_that_cannot_be_masked_are_refused(tmp_path, lines):
+    (tmp_path / "kmers").mkdir()
+    KmerTokenizer(8).save(tmp_path / "kmers")
+    with pytest.raises(ConfigError, match="tokens that spell out their bases cannot be masked. Take another tokenizer"):
+        prepared(tmp_path / "corpus", lines, tokenizer=str(tmp_path / "kmers"))
 
 
 def test_several_workers_make_the_same_bytes(tmp_path, lines):
@@ -212,6 +225,65 @@ def test_sources_in_another_order_are_refused(tmp_path, lines):
         prepared(tmp_path / "corpus", other, lines)
 
 
+def test_of_sources_with_one_name_each_is_told_apart(tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+    first, second = (dna_lines(tmp_path / folder / "a.jsonl", count=5) for folder in ("x", "y"))
+    second.write_text(second.read_text().replace("A", "G"))
+    prepared(tmp_path / "corpus", first, second)
+    with pytest.raises(ConfigError, match=r"from other sources: a.jsonl is no longer among the sources"):
+        prepared(tmp_path / "corpus", second)
+    change(first)
+    with pytest.raises(ConfigError, match=r"was prepared from another a.jsonl: it has changed since then"):
+        prepared(tmp_path / "corpus", first, second)
+
+
+def test_after_a_fault_in_a_source_it_begins_anew(tmp_path, lines):
+    good = lines.read_text()
+    lines.write_text(good + '{"id": "last", "text": "GATTACA!"}\n')
+    with pytest.raises(DataError, match="is not a DNA letter"):
+        prepared(tmp_path / "corpus", lines, seed=1)
+    lines.write_text(good)
+    prepared(tmp_path / "corpus", lines)
+    prepared(tmp_path / "whole", lines)
+    assert contents(tmp_path / "corpus") == contents(tmp_path / "whole")
+
+
+def test_names_that_are_no_unicode_are_kept_as_far_as_they_are(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": "a\\ud800b", "text": "GATTACA"}\n{"id": "c", "text": "GAT"}\n')
+    prepared(tmp_path / "corpus", tmp_path / "a.jsonl", held_out=None, hold_out=("c",))
+    corpus = PreparedCorpus.open(tmp_path / "corpus")
+    assert [corpus.name(number) for number in range(2)] == ["a\ufffdb", "c"]
+
+
+def test_documents_without_text_are_left_out_aloud(tmp_path, caplog):
+    (tmp_path / "a.jsonl").write_text(
+        "".join(f'{{"id": "{n}", "text": "{t}"}}\n' for n, t in enumerate(["GA", "", " ", "T"]))
+    )
+    manifest, _ = prepared(tmp_path / "corpus", tmp_path / "a.jsonl", held_out=None, hold_out=("0",))
+    assert manifest.num_documents == 2
+    assert "2 documents without text are left out; the first is " in caplog.text
+    assert "a.jsonl:2" in caplog.text
+
+
+def test_without_anything_held_out_it_says_what_that_means(tmp_path, lines, caplog):
+    prepared(tmp_path / "corpus", lines, held_out=0)
+    assert "no document is held out, so bigbird train will refuse the corpus" in caplog.text
+
+
+def test_documents_that_give_no_tokens_are_left_out_aloud(tmp_path):
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n")
+    (tmp_path / "words" / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    source, words = tmp_path / "a.jsonl", str(tmp_path / "words")
+    source.write_text('{"text": "a b", "id": "x"}\n{"text": "\\u0001", "id": "y"}\n{"text": "b", "id": "z"}\n')
+    manifest, said = prepared(tmp_path / "corpus", source, tokenizer=words, held_out=None, hold_out=("z",))
+    assert manifest.num_documents == 2
+    assert "1 documents that give no tokens are left out" in said
+    with pytest.raises(DataError, match="no document that is trained on gives any tokens"):
+        prepared(tmp_path / "other", source, tokenizer=words, held_out=None, hold_out=("x", "z"))
+
+
 def test_a_folder_of_a_tokenizer_is_taken_over_and_another_one_is_refused(tmp_path, lines):
     for name, size in (("one", 40), ("other", 41)):
         (tmp_path / name).mkdir()
@@ -252,6 +324,33 @@ def test_a_full_disk_names_the_file_and_the_work_goes_on_when_there_is_room(tmp_
     assert contents(tmp_path / "corpus") == contents(tmp_path / "whole")
 
 
+def test_a_loss_of_power_finds_everything_the_manifest_tells_of_on_the_disk(tmp_path, lines, monkeypatch):
+    synced, real = [], os.fsync
+
+    def fsync(descriptor):
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    folder = tmp_path / "corpus"
+    manifest, _ = prepared(folder, lines)
+    last = synced.index(str(folder / ".manifest.json.part"))
+    for shard in manifest.shards:
+        for part in shard.files:
+            assert str(folder / "shards" / f".{shard.name}.{part}.part") in synced[:last]
+    assert str(folder / ".tokenizer.part" / "tokenizer.json") in synced[:last]
+    assert {str(folder / "shards"), str(folder)} <= set(synced[:last])
+    assert str(folder) in synced[last:]
+
+
+def test_fewer_byte_pairs_than_asked_for_are_told(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "text": "to be or not to be"}\n')
+    manifest, said = prepared(tmp_path / "corpus", tmp_path / "a.jsonl", tokenizer="text-bpe:9000", held_out=0)
+    assert f"the tokenizer has {manifest.vocab_size} tokens: the documents give no more pairs" in said
+    _, said = prepared(tmp_path / "other", tmp_path / "a.jsonl", tokenizer="text-bpe:262", held_out=0)
+    assert "the tokenizer has" not in said
+
+
 def test_two_at_once_are_refused(tmp_path, lines):
     with locked(tmp_path / "corpus"), pytest.raises(InputError, match="another program is writing into"):
         prepared(tmp_path / "corpus", lines)
@@ -284,8 +383,20 @@ def test_a_source_that_changes_while_it_is_read_is_told(tmp_path, lines, monkeyp
     [
         ({"held_out": 0.001}, ConfigError, "--held-out 0.001 drew none of the 40 documents. Give a larger share"),
         ({"held_out": 0.9999}, ConfigError, "all 40 documents are held out; none would be left to train on"),
+        ({"held_out": 0.9, "sources": 1}, ConfigError, "the sources hold a single document, and what is trained on "),
         ({"held_out": 1.0}, ConfigError, "--held-out must be a share from 0 to below 1, got 1.0"),
         ({"hold_out": ("a9", "b9")}, ConfigError, "--hold-out or --region names 'b9', and the sources hold no such"),
+        (
+            {"hold_out": ("a.jsonl",), "name_field": ""},
+            ConfigError,
+            "--hold-out or --region names 'a.jsonl', and the sources hold no",
+        ),
+        (
+            {"regions": ("a.jsonl:3",), "name_field": ""},
+            ConfigError,
+            "names 'a.jsonl:3', and the sources hold no such document or cont",
+        ),
+        ({"walks": 0}, ConfigError, "walks must be from 1 to 1000, got 0"),
         ({"walks": 3}, ConfigError, "a share of them cannot be held out; name contigs or regions with --hold-out"),
         ({"shard_letters": 0}, ConfigError, "shard_letters must be at least 1, got 0"),
         ({"workers": 0}, ConfigError, "--workers must be at least 1, got 0"),
@@ -293,11 +404,13 @@ def test_a_source_that_changes_while_it_is_read_is_told(tmp_path, lines, monkeyp
         ({"tokenizer": "nowhere"}, ConfigError, "'nowhere' is neither a folder with a tokenizer, nor a model that com"),
         ({"tokenizer": ""}, ConfigError, "--tokenizer '' is neither a folder"),
         ({"tokenizer": "dna-bpe"}, ConfigError, "dna-bpe needs a number from 16 to 16,777,216, for example dna-bpe:4"),
-        ({"tokenizer": "kmers:12"}, ConfigError, "kmers needs a number from 8 to 10, for example kmers:8, got"),
+        ({"tokenizer": "text-bpe:9"}, ConfigError, "text-bpe needs a number from 261 to 400,000, for example text-b"),
         ({"tokenizer": "single-base:3"}, ConfigError, "--tokenizer single-base takes no number, got 'single-base:3'"),
     ],
 )
 def test_mistakes_are_found_before_any_token_is_made(tmp_path, lines, config, error, text):
+    if config.pop("sources", 0):
+        dna_lines(lines, count=1)
     with pytest.raises(error, match=text):
         prepared(tmp_path / "corpus", lines, **config)
     assert not (tmp_path / "corpus" / "tokenizer").exists()
@@ -334,14 +447,15 @@ def test_a_vocabulary_is_learned_from_what_is_trained_on_alone(tmp_path):
     assert lengths[0] > 2 * lengths[1]
 
 
-def test_a_long_document_is_cut_into_parts_that_begin_with_white_space(monkeypatch):
-    from bigbird.data import shard_making
-
-    monkeypatch.setattr(shard_making, "_PART_LETTERS", 10)
-    text = "one two three\nfour fivesixseveneight nine"
-    parts = list(shard_making._parts(text))
-    assert "".join(parts) == text
-    assert parts == ["one two", " three", "\nfour", " fivesixse", "veneight", " nine"]
+def test_a_vocabulary_is_learned_from_all_over_however_long_the_documents_are():
+    texts = [("one two three " * 200_000), "four " * 200_000]
+    total = sum(map(len, texts))
+    few = dict.fromkeys(corpus_tokenizer._LETTERS_TO_TRAIN, total // 2)
+    for seed in range(5):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(corpus_tokenizer, "_LETTERS_TO_TRAIN", few)
+            drawn = list(corpus_tokenizer.training_sample(texts, num_letters=total, kind="text-bpe", seed=seed))
+        assert total // 8 < sum(map(len, drawn)) < total
 
 
 def test_a_worker_that_dies_is_told(tmp_path):

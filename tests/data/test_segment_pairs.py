@@ -101,7 +101,15 @@ def test_held_out_rows_are_paired_alike():
         paired[5]
 
 
+def test_another_document_is_found_however_rare_it_is():
+    # Else a run would end in the middle, on the first pair for which a hundred draws miss.
+    rows = [TokenRow((piece(7, 20, start=20 * place, draw=place),)) for place in range(2000)]
+    rows[1234] = TokenRow((piece(8, 20),))
+    pairs = [pair for row in PairedRows(rows)[:8] for pair in row.pairs]
+    assert {pair.second.document for pair in pairs if not pair.follows} == {8}
+
+
 def test_one_document_gives_no_pairs():
     rows = [TokenRow((piece(7, 20, start=20 * place),)) for place in range(8)]
-    with pytest.raises(DataError, match=r"none of 100 rows holds another document than 'document 7'.*more documents"):
+    with pytest.raises(DataError, match=r"none of 8 rows holds another document than 'document 7'.*more documents"):
         list(PairedRows(rows))

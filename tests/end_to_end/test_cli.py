@@ -592,6 +592,7 @@ def test_the_options_are_frozen():
         "predict": ["--genome", "--out"],
         "scan": ["--annotation", "--genome", "--out", "--region", "--set", "--threshold"],
         "convert": ["--block-size", "--from-bin", "--max-length", "--num-heads", "--random-blocks"],
+        "report": ["--out"],
         "info": [],
         "bench": ["--out", "--set", "--show"],
     }

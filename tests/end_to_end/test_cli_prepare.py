@@ -53,13 +53,13 @@ def test_a_genome_becomes_a_corpus_once(bigbird, tmp_path):
     assert "nothing to do: corpus holds this corpus already" in said
 
 
-def test_a_packaged_models_tokenizer_has_too_many_ids_and_is_refused_in_one_line(bigbird, tmp_path):
+def test_a_packaged_model_whose_tokens_cannot_be_masked_is_refused_in_one_line(bigbird, tmp_path):
     dna_lines(tmp_path / "a.jsonl")
     code, _, said = bigbird("prepare", "a.jsonl", "--out", "corpus", "--tokenizer", "promoter", "--workers", "1")
     assert (code, said) == (
         2,
-        "bigbird: a corpus holds ids of at most 32 bits, and this tokenizer has 281,474,976,710,656 of them. Tokens "
-        "that spell out their bases can have 10 at most: --tokenizer kmers:10.",
+        "bigbird: a corpus is for masked language modelling, and tokens that spell out their bases cannot be masked. "
+        "Take another tokenizer, for example --tokenizer dna-bpe:4096 or single-base.",
     )
 
 

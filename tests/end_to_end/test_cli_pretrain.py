@@ -75,6 +75,7 @@ def test_from_a_corpus_to_a_model_and_its_bits_per_letter(bigbird, tmp_path, rec
     code, _, said = bigbird("train", recipe, "--out", "run", *SHORT, *TINY)
     assert code == 0, said
     assert json.loads((tmp_path / "run/model/config.json").read_text())["task"]["name"] == "masked-lm"
+    assert said.rstrip().endswith("the best model is in run/model; score it with: bigbird evaluate run/model corpus")
     notes = load_model(tmp_path / "run/model").notes
     assert notes["corpus_sha256"] == PreparedCorpus.open(tmp_path / "corpus").sha256
     figures = {}
@@ -122,6 +123,7 @@ def test_next_segments_are_learned_on_request(bigbird, tmp_path):
     assert "order_accuracy" in load_model(tmp_path / "run/model").notes["validation"]
     code, out, said = bigbird("evaluate", "run/model", "corpus")
     assert (code, out.split()[0]) == (0, "bits_per_letter"), said
+    assert "order_accuracy" not in out  # the documents are scored whole, not as pairs
 
 
 def test_a_run_goes_on_with_its_own_corpus_alone(bigbird, tmp_path):
@@ -132,6 +134,9 @@ def test_a_run_goes_on_with_its_own_corpus_alone(bigbird, tmp_path):
     assert code == 0, said
     for name in ("corpus", "texts"):
         (tmp_path / name).rename(tmp_path / f"first {name}")
+    code, _, said = bigbird(*longer, *settings("data.corpus=first corpus", "training.num_steps=4"))
+    assert (code, "goes on from the state of step 3" in said) == (0, True), said
+    longer = (*longer, *settings("data.corpus=corpus"))
     text_corpus(tmp_path, num_documents=11)
     code, _, said = bigbird(*longer)
     assert code == 2
@@ -142,6 +147,8 @@ def other_model(folder):
     """A masked model of DNA, beside a corpus of text."""
     save_model(folder / "dna", loaded_model(MaskedLM(max_length=128)))
     save_model(folder / "classes", loaded_model(YES_NO))
+    text = PreparedCorpus.open(folder / "corpus").load_tokenizer()
+    save_model(folder / "text", loaded_model(MaskedLM(max_length=128), tokenizer=text))
 
 
 MISTAKES = {
@@ -171,7 +178,25 @@ MISTAKES = {
     ),
     "rows longer than the task reads": (
         ["train", "text.pretrain", "--out", "run", *SHORT, *TINY, "--set", "task.max_length=64"],
-        r"more than task.max_length 64. Give data.row_length=64",
+        r"up to 128 tokens, more than task.max_length 64. Give data.row_length=64",
+    ),
+    "next segments without types of tokens": (
+        ["train", "text.pretrain", "--out", "run", *SHORT, *TINY, "--set", "task.next_segment=true"],
+        r"bigbird: task.next_segment tells the segments apart .* set start.encoder.num_token_types=2$",
+    ),
+    "records for a model of text": (
+        ["predict", "text", "dev.csv"],
+        r"text reads text, and records are DNA. To score it: bigbird prepare TEXTS --out corpus --tokenizer text, then",
+    ),
+    "records to score a model of text": (["evaluate", "text", "dev.csv"], r"text reads text, and records are DNA"),
+    "rows that are no whole blocks": (
+        ["evaluate", "dna", "corpus", "--row-length", "100"],
+        r"--row-length must be a multiple of the 16 tokens of a block of dna, got 100",
+    ),
+    "rows of nothing": (["evaluate", "dna", "corpus", "--row-length", "0"], r"invalid value for '--row-length': "),
+    "a genome beside a corpus": (
+        ["evaluate", "dna", "corpus", "--genome", "genome.fa"],
+        r"--genome is for records that name places; a corpus has its letters already",
     ),
     "a corpus for a model of other tokens": (
         ["evaluate", "dna", "corpus"],

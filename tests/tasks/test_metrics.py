@@ -63,3 +63,9 @@ def test_a_bootstrap_interval_covers_the_truth_about_as_often_as_it_says():
         estimate = metrics.bootstrap(metrics.accuracy, truth, truth ^ (generator.random(300) < 0.2))
         covered += estimate.low <= 0.8 <= estimate.high
     assert 88 <= covered <= 100
+
+
+def test_of_a_single_record_nothing_tells_how_far_a_figure_varies():
+    found = metrics.bootstrap(lambda some: float(np.mean(some)), np.array([0.25]))
+    assert found.value == 0.25
+    assert np.isnan([found.low, found.high]).all()

@@ -1,5 +1,6 @@
 import json
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -124,3 +125,10 @@ def test_a_file_with_steps_that_no_dna_vocabulary_has_is_refused(tmp_path, chang
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(CheckpointError, match=f"tokenizer.json is not a readable tokenizer file: {message}"):
         DnaTokenizer.load(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_a_full_disk_is_an_error_of_the_system(tmp_path):
+    (tmp_path / "tokenizer.json").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        DnaTokenizer.single_base().save(tmp_path)

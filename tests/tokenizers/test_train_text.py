@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +57,10 @@ def test_few_texts_give_a_smaller_vocabulary():
 def test_a_size_that_cannot_be_is_refused(size):
     with pytest.raises(ConfigError, match=rf"vocab_size must be from 261 \(256 bytes .* to 400,000, got {size}"):
         train_text_tokenizer(TEXTS, vocab_size=size)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_a_full_disk_is_an_error_of_the_system(tmp_path):
+    (tmp_path / "tokenizer.json").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        TOKENIZER.save(tmp_path)

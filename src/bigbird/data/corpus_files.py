@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+from bigbird.data.manifest import MANIFEST_FILE
+from bigbird.data.shards import SHARD_FOLDER, TOKENIZER_FOLDER
+from bigbird.data.unfinished import UNFINISHED_FILE
 from bigbird.errors import DataError, InputError
 
 log = logging.getLogger(__name__)
@@ -43,8 +46,8 @@ class CorpusFile(NamedTuple):
 def find_files(sources: Sequence[Path], *, leave_out: Path) -> list[CorpusFile]:
     """The files that `sources` (files and folders) stand for: in the order given, those of a folder by name.
 
-    In folders, what is hidden and the corpus' own folder `leave_out` are passed over, and links and files of other
-    kinds are passed over aloud.
+    In folders, what is hidden and the corpus' own folder `leave_out` are passed over, and links, other corpora and
+    files of other kinds are passed over aloud.
     """
     if not sources:
         raise InputError("name at least one file or folder to read")
@@ -67,6 +70,8 @@ def _files_of(source: Path, leave_out: Path) -> Iterator[CorpusFile]:
         return
     if not source.is_dir():
         raise DataError(f"{source} is neither a file nor a folder")
+    if _is_corpus(source):
+        raise InputError(f"{source} is a prepared corpus; name the files it was made of")
     files = list(_in_folder(source, source, leave_out))
     if not files:
         raise DataError(f"the folder {source} holds no file that ends in {', '.join(ENDINGS)} (or these and .gz)")
@@ -82,7 +87,11 @@ def _in_folder(folder: Path, top: Path, leave_out: Path) -> Iterator[CorpusFile]
         if entry.is_symlink():
             links.append(entry.name)
         elif entry.is_dir():
-            if path.resolve() != leave_out:
+            if path.resolve() == leave_out:
+                continue
+            if _is_corpus(path):
+                log.warning("%s: left out, a prepared corpus", path)
+            else:
                 yield from _in_folder(path, top, leave_out)
         elif (kind := _format_of(path)) and entry.is_file():
             yield CorpusFile(path, f"{top.absolute().name}/{path.relative_to(top).as_posix()}", kind)
@@ -92,6 +101,12 @@ def _in_folder(folder: Path, top: Path, leave_out: Path) -> Iterator[CorpusFile]
         log.warning("%s: links are not followed in a folder: %s", folder, _some(links))
     if strangers:
         log.warning("%s: left out, not of a kind that is read: %s", folder, _some(strangers))
+
+
+def _is_corpus(folder: Path) -> bool:
+    """Whether `bigbird prepare` made or began the folder; the word lists of its tokenizer would be read as texts."""
+    has_state = any((folder / name).is_file() for name in (MANIFEST_FILE, UNFINISHED_FILE))
+    return has_state and any((folder / name).is_dir() for name in (SHARD_FOLDER, TOKENIZER_FOLDER))
 
 
 def _format_of(path: Path) -> Format | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,11 +16,17 @@ from bigbird.data.unfinished import Counted
 from bigbird.errors import ConfigError, DataError
 from bigbird.tokenizers import clean_dna
 
+log = logging.getLogger(__name__)
+
 Advance = Callable[[int], None]  # told how many bytes or letters more are done
 
 
 def _nothing(_: int) -> None:
     pass
+
+
+def _holds_something(document: Document) -> bool:
+    return bool(document.text) and not document.text.isspace()
 
 
 @dataclass(frozen=True)
@@ -31,10 +38,12 @@ class CorpusReader:
 
     def documents(self, advance: Advance = _nothing) -> Iterator[Document]:
         """All documents that hold something, marked as held out or not; `advance` is told the bytes of each file."""
+        return (document for document in self._all_documents(advance) if _holds_something(document))
+
+    def _all_documents(self, advance: Advance) -> Iterator[Document]:
         for file in self.files:
             for document in read_documents(file, self.config.reading):
-                if document.text and not document.text.isspace():
-                    yield document._replace(held_out=self._is_held_out(document))
+                yield document._replace(held_out=self._is_held_out(document))
             advance(file.path.stat().st_size)
 
     def count(self, *, is_dna: bool, advance: Advance = _nothing) -> Counted:
@@ -43,15 +52,23 @@ class CorpusReader:
         is_dna  every document must be DNA
         """
         unseen = {*self.config.hold_out, *self.config.regions}
+        may_be_documents = set(self.config.hold_out)
         counts = {True: 0, False: 0}  # by whether held out
         letters = {True: 0, False: 0}
-        for document in self.documents(advance):
+        empty: list[str] = []  # where they are
+        for document in self._all_documents(advance):
+            if not _holds_something(document):
+                empty.append(document.where)
+                continue
             if is_dna:
                 clean_dna(document.text, source=document.where)
-            contig = document.name.rpartition(":")[0]
-            unseen = {name for name in unseen if name != document.name and not contig_of(name, {contig})}
+            if document.contig:
+                unseen = {name for name in unseen if not contig_of(name, {document.contig})}
+            unseen -= may_be_documents & {document.name}
             counts[document.held_out] += 1
             letters[document.held_out] += len(document.text)
+        if empty:
+            log.warning("%d documents without text are left out; the first is %s", len(empty), empty[0])
         self._check_counts(sum(counts.values()), counts[True], unseen)
         return Counted(
             num_documents=sum(counts.values()),
@@ -75,10 +92,19 @@ class CorpusReader:
             )
         if not documents:
             raise DataError(f"the sources hold no documents: {', '.join(file.name for file in self.files[:3])}")
+        if documents == 1 and (self.config.share or held_out):
+            raise ConfigError(
+                "the sources hold a single document, and what is trained on and what is held out must be two. Part it, "
+                "for example at its chapters into files or lines of JSON, or add others."
+            )
         if held_out == documents:
             raise ConfigError(f"all {documents} documents are held out; none would be left to train on")
+        if not self.config.share and not held_out:
+            log.warning(
+                "no document is held out, so bigbird train will refuse the corpus: give --held-out or --hold-out"
+            )
         if self.config.share and not held_out:
             raise ConfigError(
                 f"--held-out {self.config.share} drew none of the {documents} documents. Give a larger share, name "
-                f"some with --hold-out, or give --held-out 0."
+                f"some with --hold-out, or add documents."
             )

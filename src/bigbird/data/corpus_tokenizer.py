@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -12,21 +11,24 @@ from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple, cast, get_args
 
 from bigbird import randomness
+from bigbird.data.files import sync
+from bigbird.data.shards import TOKENIZER_FOLDER
+from bigbird.data.text_parts import in_parts
 from bigbird.errors import CheckpointError, ConfigError
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer, clean_dna, load_tokenizer
+from bigbird.tokenizers.train_text import LARGEST_VOCABULARY, SMALLEST_VOCABULARY, train_text_tokenizer
 
-TOKENIZER_FOLDER = "tokenizer"
-MAX_IDS = 1 << 31  # rows hold them in int32
-
-Kind = Literal["dna-bpe", "single-base", "kmers", "text-bpe"]
-TRAINED: tuple[Kind, ...] = ("dna-bpe", "text-bpe")
-_NUMBERED: dict[Kind, tuple[int, int]] = {"dna-bpe": (16, 1 << 24), "kmers": (8, 10), "text-bpe": (261, 400_000)}
+Kind = Literal["dna-bpe", "single-base", "text-bpe"]
+_NUMBERED: dict[Kind, tuple[int, int]] = {
+    "dna-bpe": (16, 1 << 24),
+    "text-bpe": (SMALLEST_VOCABULARY, LARGEST_VOCABULARY),
+}
 _PIECE_BP = 500  # what a DNA vocabulary is trained on
 _LETTERS_TO_TRAIN = {"dna-bpe": 16_000_000, "text-bpe": 200_000_000}
 
 
 class NewTokenizer(NamedTuple):
-    """A kind of tokenizer to make: "dna-bpe:4096", "text-bpe:8000", "kmers:8" or "single-base"."""
+    """A kind of tokenizer to make: "dna-bpe:4096", "text-bpe:8000" or "single-base"."""
 
     kind: Kind
     number: int
@@ -63,29 +65,29 @@ def make_tokenizer(asked: NewTokenizer, texts: Iterable[str]) -> Tokenizer:
     """Make a tokenizer; `texts` are read only when it is trained."""
     if asked.kind == "single-base":
         return DnaTokenizer.single_base()
-    if asked.kind == "kmers":
-        return KmerTokenizer(asked.number)
     if asked.kind == "dna-bpe":
         return DnaTokenizer.train(_dna_pieces(texts), vocab_size=asked.number)
-    training = importlib.import_module("bigbird.tokenizers.train_text")
-    return cast("Tokenizer", training.train_text_tokenizer(texts, vocab_size=asked.number))
+    return train_text_tokenizer(texts, vocab_size=asked.number)
 
 
 def training_sample(texts: Iterable[str], *, num_letters: int, kind: Kind, seed: int) -> Iterator[str]:
-    """A share of texts of together `num_letters` letters that is enough for a vocabulary, drawn alike all over."""
+    """A share of texts of together `num_letters` letters that is enough for a vocabulary, drawn alike all over.
+
+    What is drawn are texts or, of long ones, parts: else of a corpus of three books all or none might be read.
+    """
     share = min(1.0, _LETTERS_TO_TRAIN[kind] / max(num_letters, 1))
-    for number, text in enumerate(texts):
+    parts = (part for text in texts for part in in_parts(text))
+    for number, part in enumerate(parts):
         if randomness.uniform(seed, number) < share:
-            yield text
+            yield part
 
 
-def check_vocabulary(tokenizer: Tokenizer) -> None:
-    """Raise for a tokenizer whose ids a corpus cannot hold."""
-    if tokenizer.vocab_size > MAX_IDS:
+def check_masks(tokenizer: Tokenizer) -> None:
+    """Raise for a tokenizer without [MASK], which no model could be pretrained with."""
+    if isinstance(tokenizer, KmerTokenizer):
         raise ConfigError(
-            f"a corpus holds ids of at most 32 bits, and this tokenizer has {tokenizer.vocab_size:,} of them. Tokens "
-            f"that spell out their bases can have {_NUMBERED['kmers'][1]} at most: --tokenizer "
-            f"{NewTokenizer('kmers', _NUMBERED['kmers'][1])}."
+            "a corpus is for masked language modelling, and tokens that spell out their bases cannot be masked. Take "
+            "another tokenizer, for example --tokenizer dna-bpe:4096 or single-base."
         )
 
 
@@ -96,6 +98,8 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> str:
         shutil.rmtree(old, ignore_errors=True)
     temporary.mkdir(parents=True)
     tokenizer.save(temporary)
+    for file in temporary.iterdir():
+        sync(file)
     temporary.rename(place)
     return _hash_of_folder(place)
 
@@ -120,11 +124,11 @@ def tokenizer_id(tokenizer: Tokenizer) -> str:
 
 def reads_dna(tokenizer: Tokenizer) -> bool:
     """Whether a tokenizer takes clean DNA and nothing else."""
-    return isinstance(tokenizer, DnaTokenizer | KmerTokenizer)
+    return isinstance(tokenizer, DnaTokenizer)
 
 
 def _example(kind: Kind) -> str:
-    return {"dna-bpe": "dna-bpe:4096", "text-bpe": "text-bpe:16000", "kmers": "kmers:8"}.get(kind, kind)
+    return {"dna-bpe": "dna-bpe:4096", "text-bpe": "text-bpe:16000"}.get(kind, kind)
 
 
 def _dna_pieces(texts: Iterable[str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +20,18 @@ class Document(NamedTuple):
 
     name      from its file, or made of the file's name and the place in it
     where     the file and line, for errors
+    contig    that a stretch of DNA lies on; "" of what is no genome
     held_out  True where its place decides that it is not trained on
     """
 
     name: str
     text: str
     where: str
+    contig: str = ""
     held_out: bool = False
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")  # in names of files and in JSON: half a character, which nothing can write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +50,16 @@ class Reading:
 
 def read_documents(file: CorpusFile, reading: Reading) -> Iterator[Document]:
     """The documents of one file, in its order; one without text is among them."""
+    for document in _documents_of(file, reading):
+        yield document._replace(name=_SURROGATE.sub("\ufffd", document.name))
+
+
+def _documents_of(file: CorpusFile, reading: Reading) -> Iterator[Document]:
     if file.format == "text":
         yield Document(file.name, "\n".join(line for _, line in read_lines(file.path)), str(file.path))
     elif file.format == "fasta":
         for piece in genome_documents(file.path, reading.walk):
-            yield Document(piece.name, piece.sequence, f"{file.path} {piece.name}", piece.held_out)
+            yield Document(piece.name, piece.sequence, f"{file.path} {piece.name}", piece.contig, piece.held_out)
     else:
         rows = _json_rows(file.path) if file.format == "jsonl" else _parquet_rows(file.path, reading)
         for number, row in rows:
@@ -63,7 +74,7 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError also of a number of thousands of digits
             raise DataError(f"{path}:{number}: not valid JSON: {error}") from None
         if not isinstance(row, dict):
             raise DataError(f'{path}:{number}: each line must be a JSON object such as {{"text": …}}')
@@ -77,8 +88,13 @@ def _parquet_rows(path: Path, reading: Reading) -> Iterator[tuple[int, Mapping[s
     number = 0
     try:
         with parquet.ParquetFile(path) as file:
-            columns = sorted(wanted & set(file.schema_arrow.names))
-            for batch in file.iter_batches(columns=columns, batch_size=64):
+            missing = wanted - set(file.schema_arrow.names)
+            if missing:
+                raise DataError(
+                    f"{path}: there is no column {min(missing)!r} (it has {', '.join(file.schema_arrow.names)}). Name "
+                    f"the column with --text-field or --name-field."
+                )
+            for batch in file.iter_batches(columns=sorted(wanted), batch_size=64):
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row

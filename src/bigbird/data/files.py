@@ -17,6 +17,7 @@ from bigbird.errors import DataError, InputError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")  # SAM specification, 4.1.2
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def is_gzip(path: Path) -> bool:
@@ -121,7 +122,10 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        if error.filename is None or Path(error.filename) != temporary:
+        is_nameless = (
+            error.filename is None and error.errno in _DISK_ERRORS
+        )  # the system names files it cannot open alone
+        if not is_nameless and (error.filename is None or Path(error.filename) != temporary):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error  # the name the caller knows
     finally:
@@ -135,7 +139,7 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     except OSError as error:
         if not (path.is_dir() and error.errno in (errno.EINVAL, errno.ENOTSUP)):  # disks that sync no folders
-            raise
+            raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(descriptor)
 

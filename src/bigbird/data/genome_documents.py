@@ -34,6 +34,7 @@ _LEAST_BP = 500  # what is left behind a document and is shorter joins it
 class GenomePiece(NamedTuple):
     """Clean DNA of one document, named as people type its region, such as chr16:10,001-66,321."""
 
+    contig: str
     name: str
     sequence: str
     held_out: bool
@@ -73,9 +74,9 @@ def genome_documents(path: Path, walk: GenomeWalk) -> Iterator[GenomePiece]:
             note = f" walk {turn + 1}" if walk.walks > 1 else ""
             spans = _shared(_without(wanted, held_out), _shared(known, [(begin, length)]))
             for start, end in _documents(spans, *key):
-                yield GenomePiece(f"{contig}:{start + 1:,}-{end:,}{note}", sequence[start:end], False)
+                yield GenomePiece(contig, f"{contig}:{start + 1:,}-{end:,}{note}", sequence[start:end], False)
         for start, end in _documents(_shared(held_out, known), walk.seed, number, -1):
-            yield GenomePiece(f"{contig}:{start + 1:,}-{end:,}", sequence[start:end], True)
+            yield GenomePiece(contig, f"{contig}:{start + 1:,}-{end:,}", sequence[start:end], True)
 
 
 def contig_of(region: str, contigs: set[str]) -> str | None:

@@ -33,6 +33,16 @@ def check_block_size(datasets: Datasets, block_size: int) -> None:
         )
 
 
+def check_longest(datasets: Datasets, max_length: int) -> None:
+    """Raise when rows hold longer examples than the task reads; else a run might find the first one after days."""
+    if datasets.longest > max_length:
+        fitting = max_length - max_length % datasets.block_size
+        raise ConfigError(
+            f"rows of the corpus hold pieces of up to {datasets.longest} tokens, more than task.max_length "
+            f"{max_length}. Give data.row_length={fitting}, or a greater task.max_length."
+        )
+
+
 def held_out_for(
     corpus: Path, tokenizer: Tokenizer, *, row_length: int, block_size: int, source: str
 ) -> Sequence[TokenRow]:

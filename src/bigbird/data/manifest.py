@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bigbird import config as configs
-from bigbird.data.files import json_text, written_whole
+from bigbird.data.files import json_text, sync, written_whole
 from bigbird.data.shards import DOCUMENTS, NAMES, TOKENS, ShardEntry, shard_name
 from bigbird.errors import ConfigError, DataError
 
@@ -75,10 +75,12 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
 
 
 def write_checked(path: Path, values: Mapping[str, Any]) -> None:
-    """Write JSON values with a checksum of them, whole or not at all."""
+    """Write JSON values with a checksum of them, whole or not at all, down to the disk."""
     described = {"format": FORMAT, **values}
     with written_whole(path) as temporary:
         temporary.write_text(json_text({**described, _CHECKSUM: _checksum(described)}), encoding="utf-8")
+        sync(temporary)
+    sync(path.parent)
 
 
 def read_checked(path: Path) -> dict[str, Any]:

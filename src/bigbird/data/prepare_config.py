@@ -44,6 +44,7 @@ class PrepareConfig:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
+        self.reading  # noqa: B018  checks the settings of the walk along a genome
         if self.held_out is not None and not 0 <= self.held_out < 1:
             raise ConfigError(f"--held-out must be a share from 0 to below 1, got {self.held_out}")
         if self.walks > 1 and self.share:

@@ -20,7 +20,7 @@ from bigbird import randomness
 from bigbird.data.corpus_plan import CorpusPlan, plan_epoch, rows_per_epoch
 from bigbird.data.corpus_tokenizer import load_corpus_tokenizer
 from bigbird.data.manifest import read_manifest
-from bigbird.data.packing import RowShape, TokenPiece, TokenRow
+from bigbird.data.packing import NUM_SPECIAL, RowShape, TokenPiece, TokenRow
 from bigbird.data.shards import check_size, map_tokens, read_documents_table, read_names
 from bigbird.data.sources import Datasets, check_least, check_seed
 from bigbird.errors import ConfigError, DataError
@@ -194,9 +194,9 @@ class HeldOutRows(Sequence[TokenRow]):
 def packed_rows(
     corpus: PreparedCorpus, documents: NDArray[np.int64], *, row_length: int, block_size: int, seed: int
 ) -> PackedRows:
-    """Rows of these documents; they are cut where words start, if the corpus' tokenizer knows where that is."""
-    starts = getattr(corpus.load_tokenizer(), "word_starts", None)
-    shape = RowShape(row_length=row_length, block_size=block_size, whole_words=starts is not None)
+    """Rows of these documents, cut where words start; of DNA any token starts one."""
+    starts = corpus.load_tokenizer().word_starts
+    shape = RowShape(row_length=row_length, block_size=block_size, whole_words=True)
     some = documents[corpus.num_tokens[documents] > 0]
     return PackedRows(corpus, some, shape, seed=seed, word_starts=starts)
 
@@ -252,5 +252,6 @@ class PreparedData:
             tuple,
             tokenizer=corpus.load_tokenizer(),
             block_size=self.block_size,
+            longest=min(row_length, int(corpus.num_tokens.max(initial=0)) + NUM_SPECIAL),
             sha256=corpus.sha256,
         )

@@ -16,10 +16,9 @@ from typing import Any
 from bigbird.data.corpus_files import CorpusFile, find_files
 from bigbird.data.corpus_reading import CorpusReader
 from bigbird.data.corpus_tokenizer import (
-    TOKENIZER_FOLDER,
     NewTokenizer,
     asked_tokenizer,
-    check_vocabulary,
+    check_masks,
     load_corpus_tokenizer,
     make_tokenizer,
     reads_dna,
@@ -33,7 +32,7 @@ from bigbird.data.manifest import MANIFEST_FILE, Manifest, SourceEntry, read_man
 from bigbird.data.prepare_config import PrepareConfig
 from bigbird.data.preparing_progress import PreparingProgress
 from bigbird.data.shard_making import ShardMaking, make_shards
-from bigbird.data.shards import check_size, id_type, sha256_of
+from bigbird.data.shards import TOKENIZER_FOLDER, check_size, id_type, sha256_of
 from bigbird.data.unfinished import (
     UNFINISHED_FILE,
     Counted,
@@ -91,7 +90,7 @@ class _Preparing:
         self._stamps = _stamps(files)
         self._given = load_tokenizer(asked) if isinstance(asked, Path) else None
         if self._given is not None:
-            check_vocabulary(self._given)
+            check_masks(self._given)
 
     def run(self) -> Manifest:
         """Do what is not done yet."""
@@ -100,7 +99,7 @@ class _Preparing:
         if (self._folder / MANIFEST_FILE).exists():
             return self._finished(settings, sources)
         state = read_unfinished(self._folder)
-        if state is None:
+        if state is None or state.counted is None:  # nothing is done yet, and a fault may have been mended
             state = self._keep(Unfinished(settings=settings, sources=sources))
         else:
             check_same(self._folder, settings=(state.settings, settings), sources=(state.sources, sources))
@@ -109,10 +108,12 @@ class _Preparing:
             state = self._keep(replace(state, counted=counted))
         if not state.tokenizer_id:
             tokenizer = self._given or self._new_tokenizer(counted)
+            self._tell_size(tokenizer)
             made = save_tokenizer(tokenizer, self._folder)
             state = self._keep(replace(state, tokenizer_id=made, vocab_size=tokenizer.vocab_size))
         load_corpus_tokenizer(self._folder, expected_id=state.tokenizer_id)
         state = self._make_shards(state, counted)
+        self._check_tokens(state, counted)
         return self._finish(state)
 
     def _tokenizer_setting(self) -> str:
@@ -161,6 +162,10 @@ class _Preparing:
             )
             return make_tokenizer(asked, sample)
 
+    def _tell_size(self, tokenizer: Tokenizer) -> None:
+        if isinstance(self._asked, NewTokenizer) and tokenizer.vocab_size < self._asked.number:
+            self._progress.say(f"the tokenizer has {tokenizer.vocab_size} tokens: the documents give no more pairs")
+
     def _make_shards(self, state: Unfinished, counted: Counted) -> Unfinished:
         whole = whole_shards(self._folder, state.shards)
         if state.shards:
@@ -177,6 +182,18 @@ class _Preparing:
             for shard in make_shards(self._reader.documents(), making, first=len(whole), advance=advance):
                 state = self._keep(replace(state, shards=(*state.shards, shard)))
         return state
+
+    def _check_tokens(self, state: Unfinished, counted: Counted) -> None:
+        num_documents, num_held_out = (
+            sum(getattr(shard, name) for shard in state.shards) for name in ("num_documents", "num_held_out")
+        )
+        if num_documents < counted.num_documents:
+            self._progress.say(f"{counted.num_documents - num_documents} documents that give no tokens are left out")
+        if num_documents == num_held_out:
+            raise DataError(
+                f"no document that is trained on gives any tokens with this tokenizer. Delete {self._folder} and "
+                f"prepare with another one."
+            )
 
     def _finish(self, state: Unfinished) -> Manifest:
         if _stamps(self._files) != self._stamps:

@@ -171,7 +171,7 @@ def _on_contigs(rows: Sequence[_Row], genome: Genome | None, path: Path) -> Iter
 def _json_object(line: str, source: str) -> Mapping[str, object]:
     try:
         value = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError also of a number of thousands of digits
         raise DataError(f"{source}: not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise DataError(f'{source}: each line must be a JSON object such as {{"sequence": …}}')

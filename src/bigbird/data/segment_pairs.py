@@ -12,14 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple, Protocol, overload
+
+import numpy as np
 
 from bigbird import randomness
 from bigbird.data.packing import TokenPiece, TokenRow
 from bigbird.errors import DataError
 
 _SHORTEST = 4  # tokens of a piece that can be cut into a pair
-_ATTEMPTS = 100  # rows that are looked at for another document
+_ATTEMPTS = 100  # rows that are drawn to find another document, before all are looked through
 
 
 class SegmentPair(NamedTuple):
@@ -118,13 +121,15 @@ def _part(piece: TokenPiece, start: int, end: int) -> TokenPiece:
 
 def _pieces_of_others(piece: TokenPiece, count: int, row_at: Callable[[int], TokenRow]) -> list[TokenPiece]:
     """The pieces of another row, drawn for this piece, that are of other documents."""
-    for attempt in range(_ATTEMPTS):
-        row = row_at(int(randomness.integers(0, count, piece.draw, piece.start, 12, attempt)))
+    drawn = randomness.integers(0, count, piece.draw, piece.start, 12, np.arange(_ATTEMPTS)).tolist()
+    behind = ((drawn[0] + step) % count for step in range(count))  # a document may fill nearly all rows
+    for index in chain(drawn, behind):
+        row = row_at(index)
         others = [one for one in row.pieces if one.document != piece.document]
         if others:
             return others
     raise DataError(
-        f"none of {_ATTEMPTS} rows holds another document than {piece.name!r}, so no segment can be drawn that does "
+        f"none of {count} rows holds another document than {piece.name!r}, so no segment can be drawn that does "
         f"not follow. Prepare a corpus of more documents, also among those held out, or set task.next_segment=false."
     )
 

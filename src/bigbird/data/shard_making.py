@@ -27,11 +27,11 @@ import numpy as np
 from bigbird.data.corpus_tokenizer import reads_dna
 from bigbird.data.documents import Document
 from bigbird.data.shards import ShardEntry, TokenizedDocument, id_type, write_shard
+from bigbird.data.text_parts import in_parts
 from bigbird.errors import DataError
 from bigbird.tokenizers import TextTokenizer, Tokenizer, clean_dna, load_tokenizer
 
 _BATCH_LETTERS = 500_000  # of a worker at a time: a tenth of a second or more
-_PART_LETTERS = 500_000  # a longer text is turned into ids in parts, since that takes some hundred bytes a letter
 
 
 def usable_cpus() -> int:
@@ -181,7 +181,7 @@ def encode_documents(documents: Sequence[Document], tokenizer: Tokenizer) -> lis
         clean_dna(document.text, source=document.where).sequence if reads_dna(tokenizer) else document.text
         for document in documents
     ]
-    parts = [(index, part) for index, text in enumerate(cleaned) for part in _parts(text)]
+    parts = [(index, part) for index, text in enumerate(cleaned) for part in in_parts(text)]
     ids: list[list[np.ndarray]] = [[] for _ in documents]
     for (index, _), found in zip(parts, _ids([part for _, part in parts], tokenizer), strict=True):
         ids[index].append(found)
@@ -199,16 +199,3 @@ def _ids(texts: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     if isinstance(tokenizer, TextTokenizer):
         return [encoding.ids for encoding in tokenizer.encode_batch(texts, read_symbols=False)]
     return [encoding.ids for encoding in tokenizer.encode_batch(texts)]
-
-
-def _parts(text: str) -> Iterator[str]:
-    """A text in parts of at most _PART_LETTERS; it is parted in front of white space where there is some."""
-    start = 0
-    while len(text) - start > _PART_LETTERS:
-        limit = start + _PART_LETTERS
-        stop = max(text.rfind("\n", start + 1, limit), text.rfind(" ", start + 1, limit))
-        stop = stop if stop > start else limit
-        yield text[start:stop]
-        start = stop
-    if start < len(text):
-        yield text[start:]

@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bigbird.data.files import written_whole
+from bigbird.data.files import sync, written_whole
 from bigbird.errors import DataError
 
-SHARD_FOLDER = "shards"
+SHARD_FOLDER, TOKENIZER_FOLDER = "shards", "tokenizer"  # in the folder of a corpus
 TOKENS, DOCUMENTS, NAMES = "tokens", "documents", "names"
 _COLUMNS = 3
 _READ_BYTES = 1 << 20
@@ -72,7 +72,7 @@ def id_type(vocab_size: int) -> str:
 
 
 def write_shard(folder: Path, number: int, documents: Sequence[TokenizedDocument], *, dtype: str) -> ShardEntry:
-    """Write the files of a shard into the corpus `folder`; they replace those of an interrupted run."""
+    """Write the files of a shard into the corpus `folder`, down to the disk; they replace an interrupted run's."""
     rows = [(len(document.ids), document.num_letters, document.held_out) for document in documents]
     table = np.array(rows, "<i8").reshape(-1, _COLUMNS)
     contents = {
@@ -86,6 +86,8 @@ def write_shard(folder: Path, number: int, documents: Sequence[TokenizedDocument
     for part, data in contents.items():
         with written_whole(entry.path(folder, part)) as path:
             path.write_bytes(data)
+            sync(path)
+    sync(folder / SHARD_FOLDER)
     return entry
 
 

@@ -40,6 +40,7 @@ class Datasets(NamedTuple):
     corpus      gives clean DNA pieces for training a tokenizer, called only when one is wanted
     tokenizer   the one the data was cut into tokens with; None when a run is free to choose
     block_size  of the model that rows of tokens are packed for; 0 when any can read the data
+    longest     tokens of the longest example in rows, special tokens included; 0 when any length can be read
     sha256      of the manifest of a prepared corpus, which a resumed run must find again; "" without one
     """
 
@@ -49,6 +50,7 @@ class Datasets(NamedTuple):
     corpus: Callable[[], Iterable[str]]
     tokenizer: Tokenizer | None = None
     block_size: int = 0
+    longest: int = 0
     sha256: str = ""
 
 

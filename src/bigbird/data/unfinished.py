@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,18 +76,21 @@ def check_same(
             raise ConfigError(
                 f"{folder} was prepared with {name} {before.get(name)!r}, now it is {value!r}. {_choose(folder)}"
             )
-    was, is_now = ({source.name: source for source in some} for some in sources)
-    if list(was) == list(is_now):
-        changed = [name for name in was if was[name] != is_now[name]]
+    was, is_now = sources
+    names = [[source.name for source in some] for some in sources]
+    if names[0] == names[1]:
+        changed = [old.name for old, new in zip(was, is_now, strict=True) if old != new]
         if changed:
             raise ConfigError(
                 f"{folder} was prepared from another {changed[0]}: it has changed since then. {_choose(folder)}"
             )
         return
-    for names, others, what in ((was, is_now, "is no longer among the sources"), (is_now, was, "was not among them")):
-        missing = [name for name in names if name not in others]
+    gone, added = Counter(names[0]) - Counter(names[1]), Counter(names[1]) - Counter(names[0])
+    for missing, what in ((gone, "is no longer among the sources"), (added, "was not among them")):
         if missing:
-            raise ConfigError(f"{folder} was prepared from other sources: {missing[0]} {what}. {_choose(folder)}")
+            raise ConfigError(
+                f"{folder} was prepared from other sources: {next(iter(missing))} {what}. {_choose(folder)}"
+            )
     raise ConfigError(f"{folder} was prepared from the same sources in another order. {_choose(folder)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -29,8 +30,13 @@ class Estimate(NamedTuple):
 
 
 def bootstrap(metric: Callable[..., float], *columns: NDArray[np.generic]) -> Estimate:
-    """`metric(*columns)` and how far it varies when the rows of all columns are drawn again, with replacement."""
+    """`metric(*columns)` and how far it varies when the rows of all columns are drawn again, with replacement.
+
+    Drawn again a single row is always itself, which would pass for certainty: then the interval is not defined.
+    """
     num_rows = len(columns[0])
+    if num_rows == 1:
+        return Estimate(metric(*columns), math.nan, math.nan)
     values = []
     for resample in range(NUM_RESAMPLES):
         rows = randomness.integers(0, num_rows, _BOOTSTRAP_SEED, resample, np.arange(num_rows))

@@ -139,7 +139,8 @@ class DnaTokenizer:
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` into `folder`."""
-        self._model.save(str(folder / TOKENIZER_FILE))
+        # the library's own save knows no OSError
+        (folder / TOKENIZER_FILE).write_text(self._model.to_str(pretty=True), "utf-8", newline="\n")
 
     def _with_places(self, ids: NDArray[np.int64]) -> Encoding:
         ends = self.letters[ids].cumsum()

@@ -98,7 +98,7 @@ class PublishedPieces:
         """Write tokenizer.json, and the lists that older programs read."""
         engine = self._with_symbols(self._build())
         engine.post_processor = self._template()
-        engine.save(str(folder / TOKENIZER_FILE))
+        (folder / TOKENIZER_FILE).write_text(engine.to_str(pretty=True), "utf-8", newline="\n")
         if isinstance(self._vocabulary, WordPieces):
             (folder / WORD_FILE).write_text("".join(f"{piece}\n" for piece in self.pieces), newline="\n")
             return

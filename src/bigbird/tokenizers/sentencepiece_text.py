@@ -92,7 +92,8 @@ class SentencePieceText:
     def write(self, folder: Path) -> None:
         """Write spiece.model, which alone is read again, and tokenizer.json for other programs."""
         (folder / SENTENCEPIECE_FILE).write_bytes(self._data)
-        as_tokenizer(self.model, self._family).save(str(folder / TOKENIZER_FILE))
+        engine = as_tokenizer(self.model, self._family)
+        (folder / TOKENIZER_FILE).write_text(engine.to_str(pretty=True), "utf-8", newline="\n")
 
     @cached_property
     def _reading(self) -> Segmenter:

@@ -35,6 +35,8 @@ def check_weights(task: AnyTask, encoder: EncoderConfig, device: torch.device) -
     try:
         num_parameters = _num_parameters(task, encoder)
     except ConfigError as error:
+        if error.__cause__ is None:  # not PyTorch's complaint of a size, but a setting that a part of the model refuses
+            raise
         raise ConfigError(f"no model can be that large ({described}): {error}. Give smaller sizes.") from None
     check_memory(
         BYTES_PER_PARAMETER * num_parameters,
