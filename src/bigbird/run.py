@@ -26,6 +26,7 @@ from bigbird.run_start import Scratch, starting_point
 from bigbird.tasks import AnyTask, MaskedLM
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer
 from bigbird.training import room
+from bigbird.training.context import check_task
 from bigbird.training.distributed import Ranks, joined
 from bigbird.training.engine import check_engine
 from bigbird.training.memory_model import MemoryModel
@@ -73,6 +74,7 @@ def train(
     """
     with joined() as ranks, ExitStack() as held:
         check_engine(config.training, ranks)
+        check_task(config.task, config.training.context_parallel)
         if config.training.tensorboard:
             check_tensorboard()
         settings = configs.to_json(config)

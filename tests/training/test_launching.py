@@ -156,6 +156,12 @@ def test_the_first_that_failed_is_heard(tmp_path, capsys, codes, written, expect
             {},
             "Set training.micro_batch_size=2",
         ),
+        (["--set", "training.context_parallel=3"], {}, "must divide the number of processes, got 3 for 2"),
+        (
+            ["--set", "training.context_parallel=2"],
+            {},
+            "context parallelism serves tasks with a target for every token",
+        ),
         (
             [],
             {"RANK": "0"},
