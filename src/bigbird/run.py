@@ -27,7 +27,7 @@ from bigbird.tasks import AnyTask, MaskedLM
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer
 from bigbird.training import room
 from bigbird.training.context import check_task
-from bigbird.training.distributed import Ranks, joined
+from bigbird.training.distributed import Ranks, joined, processes_here
 from bigbird.training.engine import check_engine
 from bigbird.training.memory_model import MemoryModel
 from bigbird.training.reporting import Reporter
@@ -127,7 +127,8 @@ def _tell_need(
 ) -> None:
     """Print how much memory the run needs; raise ConfigError when it surely cannot be had."""
     model = MemoryModel(loaded, config, datasets.train, num_validation=len(datasets.validation), ranks=ranks)
-    for line in room.told(model, room.available_on(ranks.device)):
+    num_processes = processes_here() if ranks.device.type == "cpu" else 1  # each has a GPU of its own
+    for line in room.told(model, room.available_on(ranks.device), num_processes=num_processes):
         (console or Console(stderr=True)).print(line, highlight=False, markup=False, soft_wrap=True)
 
 

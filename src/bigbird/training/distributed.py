@@ -96,9 +96,9 @@ def alone() -> Ranks:
     return Ranks(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def rank_told() -> int:
-    """The rank this process was given when it was started; 0 when nobody gave it one."""
-    return int(os.environ.get("RANK", "0"))
+def processes_here() -> int:
+    """Processes of the run on this machine, itself included."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 @contextmanager
