@@ -177,7 +177,7 @@ def train(
         chosen += [] if resume_from is None else ["--resume-from", str(resume_from)]
         raise SystemExit(_launched(processes, ["train", recipe, "--out", str(out), *chosen], run))
     keep_freed_memory()
-    carry_out(run, out, resume=resume or resume_from is not None, resume_from=resume_from, auto_resume=auto_resume)
+    carry_out(run, out, resume=resume, resume_from=resume_from, auto_resume=auto_resume)
     if _speaks():
         _say(f"the best model is in {out / 'model'}; use it with: bigbird predict {out / 'model'} FILE")
 

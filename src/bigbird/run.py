@@ -16,6 +16,7 @@ from bigbird.data.sources import DataConfig, Datasets
 from bigbird.errors import ConfigError
 from bigbird.run_folder import (
     CORPUS_NOTE,
+    Resuming,
     check_folder,
     check_same_corpus,
     check_shared,
@@ -69,17 +70,16 @@ def train(
     When the environment says that this process is one of several (`torchrun`), all of them call this alike.
 
     resume       go on from the newest sound state
-    resume_from  the step whose state to go on from instead; None is the newest
+    resume_from  the step whose state to go on from instead; None is the newest. Not with auto_resume, which would go
+                 back to it whenever it starts again
     auto_resume  go on if there is a state, else begin: what a run that is restarted by itself must do
     """
+    resuming = Resuming(is_asked=resume, step=resume_from, is_automatic=auto_resume)
     with joined() as ranks, ExitStack() as held:
-        check_engine(config.training, ranks)
-        check_task(config.task, config.training.context_parallel)
-        if config.training.tensorboard:
-            check_tensorboard()
+        _check(config, ranks)
         settings = configs.to_json(config)
         ranks.on_first(lambda: held.enter_context(locked(folder)))
-        is_resumed = ranks.on_first(lambda: check_folder(settings, folder, resume=resume, auto_resume=auto_resume))
+        is_resumed = ranks.on_first(lambda: check_folder(settings, folder, resuming))
         datasets = _datasets(config)
         if is_resumed and datasets.sha256:
             check_same_corpus(folder, datasets)
@@ -105,6 +105,14 @@ def train(
         letter = "base" if isinstance(loaded.tokenizer, DnaTokenizer | KmerTokenizer) else "character"
         with _reporter(config, folder, trainer.progress.step, console, ranks, letter=letter) as reporter:
             return trainer.run(reporter)
+
+
+def _check(config: RunConfig, ranks: Ranks) -> None:
+    """Raise unless the settings fit this machine, the run's processes and one another."""
+    check_engine(config.training, ranks)
+    check_task(config.task, config.training.context_parallel)
+    if config.training.tensorboard:
+        check_tensorboard()
 
 
 def _reporter(
