@@ -49,7 +49,7 @@ def test_a_run_of_two_processes_speaks_once(folder):
     assert code == 0, said
     assert said.count("after step 2:") == 1
     assert said.count("the best model is in run/model") == 1
-    assert len(said.splitlines()) == 4, said
+    assert len(said.splitlines()) == 5, said  # what it needs, three evaluations, where the model is
 
 
 def test_torchrun_starts_a_run_again_when_a_process_is_killed_and_it_goes_on(folder):
@@ -105,6 +105,28 @@ def test_a_signal_ends_all_processes_with_its_exit_code(folder):
     assert "Traceback" not in said
     assert len(workers) == 2
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal for it is Linux's")
+def test_a_launcher_that_is_killed_takes_its_processes_along_and_they_save(folder):
+    endless = command("training.num_steps=1000000", "training.evaluate_every=1000000", "training.save_every=1000000")
+    with started(endless, folder) as running:
+        metrics = folder / "run/metrics.jsonl"
+        wait_for(lambda: metrics.exists() and len(metrics.read_text().splitlines()) > 10)
+        workers = children(running)
+        running.kill()
+        running.wait()
+        try:
+            wait_for(lambda: not any(is_alive(worker) for worker in workers))
+        finally:
+            for worker in filter(is_alive, workers):
+                os.kill(worker, signal.SIGKILL)
+    assert len(list((folder / "run/state").glob("step-*"))) == 2  # the first, and the one saved now
+
+
+def is_alive(process):
+    status = Path(f"/proc/{process}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
 
 
 def test_ctrl_c_of_the_launcher_is_130(monkeypatch):

@@ -18,8 +18,11 @@ import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from bigbird.errors import ConfigError, TrainingFailed
+from bigbird.machine import end_with
 
 Value = TypeVar("Value")
+
+LAUNCHER = "BIGBIRD_LAUNCHER"  # environment variable: number of the process that `--processes` started, their parent
 
 _LOST = ("onnection closed", "onnection reset", "roken pipe", "remote process", "eer closed")  # Gloo's and NCCL's words
 
@@ -108,6 +111,8 @@ def joined() -> Iterator[Ranks]:
     if count == 1 or not dist.is_available():
         yield alone()
         return
+    if LAUNCHER in os.environ:
+        end_with(int(os.environ[LAUNCHER]))
     device = _own_device()
     store, rank, count = next(rendezvous("env://"))
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
