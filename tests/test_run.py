@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -197,6 +198,19 @@ def test_a_resumed_run_may_be_longer_and_look_and_save_at_other_times(tmp_path):
     events = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [event["step"] for event in events] == [0, 0, 1, 1, 2, 2, 2, 3, 4, 4]
     assert [event["event"] for event in events if "time" in event] == ["start", "resume"]
+
+
+def test_the_docs_name_all_that_may_change():
+    told = (Path(__file__).parents[1] / "docs/resuming.md").read_text().partition("## What may change")[2]
+    assert all(f"`{name.removeprefix('training.')}`" in told or f"`{name}`" in told for name in MAY_CHANGE)
+
+
+def test_states_without_the_settings_of_their_run_are_told(tmp_path):
+    run(tmp_path / "run", settings())
+    (tmp_path / "run/run.json").unlink()
+    for how in ({"resume": True}, {"auto_resume": True}):
+        with pytest.raises(CheckpointError, match=r"run holds a run without its run.json, .* put the file back, or"):
+            run(tmp_path / "run", settings(), **how)
 
 
 def test_how_many_states_are_kept_and_when_the_run_gives_up_may_change(tmp_path):

@@ -492,15 +492,22 @@ def bench(
 
 def _launched(num_processes: int, arguments: list[str], run: RunConfig) -> int:
     """Carry out a run in several processes, once its settings fit their number; the exit code."""
+    from bigbird.machine import check_memory
     from bigbird.training.context import check_task
     from bigbird.training.distributed import Ranks
     from bigbird.training.engine import check_engine
     from bigbird.training.launching import launch
+    from bigbird.training.memory_model import resident_bytes
 
     if "RANK" in os.environ:
         raise InputError("--processes starts the processes of a run, and torchrun has done so already; leave it out")
     check_engine(run.training, Ranks(count=num_processes))
     check_task(run.task, run.training.context_parallel)
+    check_memory(
+        num_processes * resident_bytes(),  # each loads what this one has loaded
+        f"the program in {num_processes:,} processes",
+        cure="Start fewer.",
+    )
     return launch(num_processes, arguments)
 
 

@@ -108,6 +108,11 @@ def _check_same_run(settings: Settings, folder: Path) -> None:
     try:
         saved = json.loads(path.read_text())
     except FileNotFoundError:
+        if has_state(folder / STATE_FOLDER):
+            raise CheckpointError(
+                f"{folder} holds a run without its {RUN_FILE}, so nothing tells what to resume; put the file back, or "
+                f"choose another folder"
+            ) from None
         raise CheckpointError(f"{folder} holds no run to resume (no {RUN_FILE}); start without --resume") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read, so nothing tells what to resume: {error}") from None

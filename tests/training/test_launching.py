@@ -178,6 +178,11 @@ def test_the_first_that_failed_is_heard(tmp_path, capsys, codes, written, expect
             {},
             "Set training.micro_batch_size=2",
         ),
+        (
+            ["--processes", "100000", "--set", "training.batch_size=100000", "--set", "training.micro_batch_size=1"],
+            {},
+            "bigbird: the program in 100,000 processes needs",
+        ),
         (["--set", "training.context_parallel=3"], {}, "must divide the number of processes, got 3 for 2"),
         (
             ["--set", "training.context_parallel=2"],
