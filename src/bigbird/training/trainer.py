@@ -95,6 +95,7 @@ class Trainer:
             for trouble in self._resumed.told:
                 reporter.say(trouble)
             reporter.say(f"goes on from the state of step {progress.step}")
+            self._replace_lost_model(reporter)
         if progress.step >= self.config.num_steps and self._is_over():
             reporter.say(f"nothing is left to do: step {progress.step} of {self.config.num_steps} is done")
         if progress.evaluation_due:
@@ -104,6 +105,15 @@ class Trainer:
                 self.keeper.wait()  # from here on the run can be resumed: no step is done before
             if self.ranks.any_of(stop.is_requested) and not self._is_over():
                 self._leave(stop, reporter)
+
+    def _replace_lost_model(self, reporter: Reporter) -> None:
+        """A run that goes on without the best model it had would have none to show in the end."""
+        model, progress = self.folder / MODEL_FOLDER, self.progress
+        if progress.best is not None and not self.ranks.on_first(model.exists):
+            reporter.say(
+                f"{model}, the best model so far, is gone; that of step {progress.step} is scored and takes its place"
+            )
+            progress.best, progress.stale, progress.evaluation_due = None, 0, True
 
     def _leave(self, stop: StopRequests, reporter: Reporter) -> None:
         """End the run as a signal has asked; its state is being saved."""
