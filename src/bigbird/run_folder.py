@@ -15,12 +15,12 @@ from bigbird.errors import CheckpointError, ConfigError
 from bigbird.training.distributed import Ranks
 from bigbird.training.reporting import METRICS_FILE
 from bigbird.training.run_lock import run_lock
+from bigbird.training.run_record import MODEL_FOLDER, RUN_FILE
 from bigbird.training.state_store import has_state
-from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER
+from bigbird.training.trainer import STATE_FOLDER
 
 Settings = Mapping[str, object]  # a run's configuration as JSON
 
-RUN_FILE = "run.json"
 MAY_CHANGE = (
     *("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every"),
     *("training.keep_states", "training.max_skipped"),

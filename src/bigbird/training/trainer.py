@@ -21,6 +21,7 @@ from bigbird.training.distributed import ALONE, Ranks
 from bigbird.training.evaluation import check_watched, evaluate, is_better
 from bigbird.training.loss_watch import is_usable, what_was_read
 from bigbird.training.reporting import METRICS_FILE, Reporter
+from bigbird.training.run_record import MODEL_FOLDER
 from bigbird.training.settings import TrainingConfig
 from bigbird.training.state import Progress
 from bigbird.training.state_keeper import Resumed, StateKeeper
@@ -28,7 +29,7 @@ from bigbird.training.state_store import StateStore
 from bigbird.training.step import Learner, StepResult
 from bigbird.training.stopping import Interrupted, StopRequests
 
-MODEL_FOLDER, STATE_FOLDER = "model", "state"
+STATE_FOLDER = "state"
 
 
 class Trainer:
