@@ -81,11 +81,11 @@ def one(case: dict) -> dict:
     foretold = {}
     tell = room.told
 
-    def listening(model, *rest):
+    def listening(model, *rest, **named):
         need = model.need()
         parts = {name: getattr(need, name) for name in ("process", "state", "saved", "activations", "gaps", "total")}
         foretold.update(parts)
-        return tell(model, *rest)
+        return tell(model, *rest, **named)
 
     room.told = listening
     with tempfile.TemporaryDirectory() as folder:

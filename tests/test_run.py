@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -199,6 +200,19 @@ def test_a_resumed_run_may_be_longer_and_look_and_save_at_other_times(tmp_path):
     assert [event["event"] for event in events if "time" in event] == ["start", "resume"]
 
 
+def test_the_docs_name_all_that_may_change():
+    told = (Path(__file__).parents[1] / "docs/resuming.md").read_text().partition("## What may change")[2]
+    assert all(f"`{name.removeprefix('training.')}`" in told or f"`{name}`" in told for name in MAY_CHANGE)
+
+
+def test_states_without_the_settings_of_their_run_are_told(tmp_path):
+    run(tmp_path / "run", settings())
+    (tmp_path / "run/run.json").unlink()
+    for how in ({"resume": True}, {"auto_resume": True}):
+        with pytest.raises(CheckpointError, match=r"run holds a run without its run.json, .* put the file back, or"):
+            run(tmp_path / "run", settings(), **how)
+
+
 def test_how_many_states_are_kept_and_when_the_run_gives_up_may_change(tmp_path):
     run(tmp_path / "run", settings())
     assert len(list((tmp_path / "run/state").iterdir())) == 2
@@ -223,12 +237,51 @@ def test_a_run_killed_before_its_first_state_is_begun_anew_by_resume(tmp_path, l
     ):  # it had done steps: they are lost
         run(tmp_path / "run", settings(), resume=True)
     (tmp_path / "run/metrics.jsonl").write_text(metrics[0])
+    if left == "with a model":
+        set_step_of_model(tmp_path / "run", 0)
     run(tmp_path / "run", settings(), resume=True)
     losses = [
         [(event["step"], event["loss"]) for event in map(json.loads, path.read_text().splitlines()) if "loss" in event]
         for path in (tmp_path / "run/metrics.jsonl", tmp_path / "whole/metrics.jsonl")
     ]
     assert losses[0] == losses[1]
+
+
+def set_step_of_model(folder, step):
+    path = folder / "model/config.json"
+    saved = json.loads(path.read_text())
+    path.write_text(json.dumps({**saved, "notes": {**saved["notes"], "step": step}}))
+
+
+@pytest.mark.parametrize("how", [{"resume": True}, {"auto_resume": True}])
+@pytest.mark.parametrize("is_foreign", [True, False])
+def test_a_trained_model_without_a_state_is_never_written_over(tmp_path, how, is_foreign):
+    run(tmp_path / "run", settings())
+    shutil.rmtree(tmp_path / "run/state")
+    (tmp_path / "run/metrics.jsonl").unlink()
+    set_step_of_model(tmp_path / "run", 0 if is_foreign else 2)
+    if is_foreign:
+        (tmp_path / "run/run.json").unlink()
+    before = snapshot(tmp_path)
+    message = "no run to resume" if is_foreign and "resume" in how else "no state to go on from, but a model that a new"
+    with pytest.raises((ConfigError, CheckpointError), match=message):
+        run(tmp_path / "run", settings(), **how)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_step_to_go_on_from_is_never_passed_over(tmp_path):
+    with pytest.raises(CheckpointError, match="holds no run to resume"):
+        run(tmp_path / "run", settings(), resume_from=1)
+    run(tmp_path / "run", settings("training.num_steps=4", "training.keep_states=9"))
+    with pytest.raises(ConfigError, match="choose one of resume_from .* and auto_resume"):
+        run(tmp_path / "run", settings("training.num_steps=4"), resume_from=1, auto_resume=True)
+    _, said = run(tmp_path / "run", settings("training.num_steps=4"), resume_from=2)
+    assert "goes on from the state of step 2" in said
+    for left in ("state", "model"):
+        shutil.rmtree(tmp_path / "run" / left)
+    (tmp_path / "run/metrics.jsonl").unlink()
+    with pytest.raises(CheckpointError, match="run holds no state of step 2, nor of any other"):
+        run(tmp_path / "run", settings("training.num_steps=4"), resume_from=2)
 
 
 def test_a_run_goes_on_from_the_state_of_a_step(tmp_path):

@@ -177,7 +177,7 @@ def train(
         chosen += [] if resume_from is None else ["--resume-from", str(resume_from)]
         raise SystemExit(_launched(processes, ["train", recipe, "--out", str(out), *chosen], run))
     keep_freed_memory()
-    carry_out(run, out, resume=resume or resume_from is not None, resume_from=resume_from, auto_resume=auto_resume)
+    carry_out(run, out, resume=resume, resume_from=resume_from, auto_resume=auto_resume)
     if _speaks():
         _say(f"the best model is in {out / 'model'}; {_next_step(run, out / 'model')}")
 
@@ -492,13 +492,22 @@ def bench(
 
 def _launched(num_processes: int, arguments: list[str], run: RunConfig) -> int:
     """Carry out a run in several processes, once its settings fit their number; the exit code."""
+    from bigbird.machine import check_memory
+    from bigbird.training.context import check_task
     from bigbird.training.distributed import Ranks
     from bigbird.training.engine import check_engine
     from bigbird.training.launching import launch
+    from bigbird.training.memory_model import resident_bytes
 
     if "RANK" in os.environ:
         raise InputError("--processes starts the processes of a run, and torchrun has done so already; leave it out")
     check_engine(run.training, Ranks(count=num_processes))
+    check_task(run.task, run.training.context_parallel)
+    check_memory(
+        num_processes * resident_bytes(),  # each loads what this one has loaded
+        f"the program in {num_processes:,} processes",
+        cure="Start fewer.",
+    )
     return launch(num_processes, arguments)
 
 

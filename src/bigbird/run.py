@@ -16,6 +16,7 @@ from bigbird.data.sources import DataConfig, Datasets
 from bigbird.errors import ConfigError
 from bigbird.run_folder import (
     CORPUS_NOTE,
+    Resuming,
     check_folder,
     check_same_corpus,
     check_shared,
@@ -26,7 +27,8 @@ from bigbird.run_start import Scratch, starting_point
 from bigbird.tasks import AnyTask, MaskedLM
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer
 from bigbird.training import room
-from bigbird.training.distributed import Ranks, joined
+from bigbird.training.context import check_task
+from bigbird.training.distributed import Ranks, joined, processes_here
 from bigbird.training.engine import check_engine
 from bigbird.training.memory_model import MemoryModel
 from bigbird.training.reporting import Reporter
@@ -68,16 +70,16 @@ def train(
     When the environment says that this process is one of several (`torchrun`), all of them call this alike.
 
     resume       go on from the newest sound state
-    resume_from  the step whose state to go on from instead; None is the newest
+    resume_from  the step whose state to go on from instead; None is the newest. Not with auto_resume, which would go
+                 back to it whenever it starts again
     auto_resume  go on if there is a state, else begin: what a run that is restarted by itself must do
     """
+    resuming = Resuming(is_asked=resume, step=resume_from, is_automatic=auto_resume)
     with joined() as ranks, ExitStack() as held:
-        check_engine(config.training, ranks)
-        if config.training.tensorboard:
-            check_tensorboard()
+        _check(config, ranks)
         settings = configs.to_json(config)
         ranks.on_first(lambda: held.enter_context(locked(folder)))
-        is_resumed = ranks.on_first(lambda: check_folder(settings, folder, resume=resume, auto_resume=auto_resume))
+        is_resumed = ranks.on_first(lambda: check_folder(settings, folder, resuming))
         datasets = _datasets(config)
         if is_resumed and datasets.sha256:
             check_same_corpus(folder, datasets)
@@ -105,6 +107,14 @@ def train(
             return trainer.run(reporter)
 
 
+def _check(config: RunConfig, ranks: Ranks) -> None:
+    """Raise unless the settings fit this machine, the run's processes and one another."""
+    check_engine(config.training, ranks)
+    check_task(config.task, config.training.context_parallel)
+    if config.training.tensorboard:
+        check_tensorboard()
+
+
 def _reporter(
     config: RunConfig, folder: Path, step: int, console: Console | None, ranks: Ranks, *, letter: str
 ) -> Reporter:
@@ -125,7 +135,8 @@ def _tell_need(
 ) -> None:
     """Print how much memory the run needs; raise ConfigError when it surely cannot be had."""
     model = MemoryModel(loaded, config, datasets.train, num_validation=len(datasets.validation), ranks=ranks)
-    for line in room.told(model, room.available_on(ranks.device)):
+    num_processes = processes_here() if ranks.device.type == "cpu" else 1  # each has a GPU of its own
+    for line in room.told(model, room.available_on(ranks.device), num_processes=num_processes):
         (console or Console(stderr=True)).print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from bigbird.checkpoint import load_notes
@@ -14,12 +15,12 @@ from bigbird.errors import CheckpointError, ConfigError
 from bigbird.training.distributed import Ranks
 from bigbird.training.reporting import METRICS_FILE
 from bigbird.training.run_lock import run_lock
+from bigbird.training.run_record import MODEL_FOLDER, RUN_FILE
 from bigbird.training.state_store import has_state
-from bigbird.training.trainer import MODEL_FOLDER, STATE_FOLDER
+from bigbird.training.trainer import STATE_FOLDER
 
 Settings = Mapping[str, object]  # a run's configuration as JSON
 
-RUN_FILE = "run.json"
 MAY_CHANGE = (
     *("training.num_steps", "training.patience", "training.evaluate_every", "training.save_every"),
     *("training.keep_states", "training.max_skipped"),
@@ -36,16 +37,39 @@ def locked(folder: Path) -> AbstractContextManager[None]:
     return run_lock(folder)
 
 
-def check_folder(settings: Settings, folder: Path, *, resume: bool, auto_resume: bool) -> bool:
+@dataclass(frozen=True, kw_only=True)
+class Resuming:
+    """How a run begins in a folder.
+
+    is_asked      go on, and only that
+    step          the step whose state to go on from; None is the newest
+    is_automatic  go on if there is a state, else begin
+    """
+
+    is_asked: bool
+    step: int | None
+    is_automatic: bool
+
+    def __post_init__(self) -> None:
+        if self.step is not None and self.is_automatic:
+            raise ConfigError(
+                f"choose one of resume_from (--resume-from {self.step}) and auto_resume (--auto-resume): together a "
+                f"run would go back to step {self.step} whenever it is started again"
+            )
+
+
+def check_folder(settings: Settings, folder: Path, resuming: Resuming) -> bool:
     """True when the run goes on with what `folder` holds; raises when it may not be written into."""
     is_begun = has_state(folder / STATE_FOLDER) or _has_steps(folder / METRICS_FILE)
-    if resume or (auto_resume and is_begun):
+    if resuming.is_asked or resuming.step is not None or (resuming.is_automatic and is_begun):
         _check_same_run(settings, folder)
-        return is_begun
-    # A run that died before its first state may have left a model; one that restarts itself writes over it.
-    if not auto_resume and (is_begun or (folder / MODEL_FOLDER).exists()):
+    elif is_begun or (not resuming.is_automatic and (folder / MODEL_FOLDER).exists()):
         raise ConfigError(f"{folder} holds a run already; resume it with --resume, or choose another folder")
-    return False
+    if not is_begun and resuming.step is not None:
+        raise CheckpointError(f"{folder} holds no state of step {resuming.step}, nor of any other; begin with --resume")
+    if not is_begun:
+        _check_model_of_no_step(folder)
+    return is_begun
 
 
 def write_settings(settings: Settings, folder: Path) -> None:
@@ -68,12 +92,27 @@ def _has_steps(metrics: Path) -> bool:
     return metrics.exists() and b'"event": "step"' in metrics.read_bytes()
 
 
+def _check_model_of_no_step(folder: Path) -> None:
+    """Raise when a new run would write over a model, unless a run that died before its first state has left it."""
+    model = folder / MODEL_FOLDER
+    if model.exists() and not ((folder / RUN_FILE).exists() and load_notes(model).get("step") == 0):
+        raise ConfigError(
+            f"{folder} holds no state to go on from, but a model that a new run would write over: {model}. Move it, or "
+            f"choose another folder"
+        )
+
+
 def _check_same_run(settings: Settings, folder: Path) -> None:
     """Raise unless `folder` holds a run that `config` goes on with."""
     path = folder / RUN_FILE
     try:
         saved = json.loads(path.read_text())
     except FileNotFoundError:
+        if has_state(folder / STATE_FOLDER):
+            raise CheckpointError(
+                f"{folder} holds a run without its {RUN_FILE}, so nothing tells what to resume; put the file back, or "
+                f"choose another folder"
+            ) from None
         raise CheckpointError(f"{folder} holds no run to resume (no {RUN_FILE}); start without --resume") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read, so nothing tells what to resume: {error}") from None

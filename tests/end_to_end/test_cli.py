@@ -587,7 +587,6 @@ def test_the_options_are_frozen():
             *("--held-out", "--hold-out", "--name-field", "--out", "--region", "--seed", "--text-field"),
             *("--tokenizer", "--walks", "--workers"),
         ],
-        "report": ["--out"],
         "evaluate": ["--genome", "--out", "--row-length"],
         "predict": ["--genome", "--out"],
         "scan": ["--annotation", "--genome", "--out", "--region", "--set", "--threshold"],

@@ -8,7 +8,7 @@ from bigbird.attention import ContextShard, DocumentLayout
 from bigbird.errors import ConfigError
 from bigbird.model.heads import first_tokens
 from bigbird.tasks import Batch, MaskedLM
-from bigbird.training.context import ContextRanks, check_divisible, context_ranks
+from bigbird.training.context import ContextRanks, check_divisible, check_task, context_ranks
 from context_processes import outcomes
 from helpers import YES_NO, encoder_config, loaded_model, motif_records
 
@@ -64,6 +64,15 @@ def test_a_batch_with_targets_for_documents_is_refused():
         ContextRanks(part=0, num_parts=2).shard(batch)
 
 
+def test_tasks_whose_rows_cannot_be_divided_are_refused_before_anything_is_built():
+    with pytest.raises(ConfigError, match=r"a target for every token .* Set training.context_parallel=1"):
+        check_task(YES_NO, 2)
+    with pytest.raises(ConfigError, match=r"does not serve task.next_segment: .* Set task.next_segment=false"):
+        check_task(MaskedLM(next_segment=True), 2)
+    check_task(YES_NO, 1)
+    check_task(MaskedLM(), 2)
+
+
 def test_pairs_are_refused_and_token_types_are_divided():
     batch = Batch(torch.arange(64), DocumentLayout((64,), 16), torch.zeros(64), torch.zeros(64), torch.arange(64))
     part = ContextRanks(part=1, num_parts=2).shard(batch)
@@ -116,6 +125,8 @@ def test_an_encoder_that_reads_neighbouring_tokens_refuses_a_part_of_a_row():
     shard = ContextShard(DocumentLayout((50,), 16), 0, 2)
     with pytest.raises(ConfigError, match=r"bases_per_token \(16\) reads the neighbours of its tokens, which may lie"):
         encoder(torch.zeros(shard.total_length, dtype=torch.int64), layout=shard)
+    with pytest.raises(ConfigError, match="reads the neighbours of its tokens"):
+        check_divisible(encoder)
 
 
 @pytest.mark.filterwarnings("ignore")  # of the compiler's own

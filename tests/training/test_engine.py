@@ -152,6 +152,8 @@ def test_rows_that_this_run_cannot_divide_are_refused():
     with pytest.raises(ConfigError, match="must divide the number of processes, got 2 for 1. Start 2 processes"):
         started(steps=0, context_parallel=2)
     config = dataclasses.replace(CONFIG, context_parallel=2)
+    with pytest.raises(ConfigError, match="must divide the number of processes, got 2 for 3. Start 4 processes"):
+        check_engine(dataclasses.replace(CONFIG, context_parallel=2), Ranks(count=3))
     with pytest.raises(ConfigError, match=r"4 micro-batches of 2, which 3 teams of processes cannot share evenly"):
         check_engine(config, Ranks(count=6))
     with pytest.raises(ConfigError, match="training.context_parallel must be at least 1, got 0"):

@@ -108,6 +108,28 @@ def test_a_signal_ends_all_processes_with_its_exit_code(folder):
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal for it is Linux's")
+def test_a_launcher_that_is_killed_takes_its_processes_along_and_they_save(folder):
+    endless = command("training.num_steps=1000000", "training.evaluate_every=1000000", "training.save_every=1000000")
+    with started(endless, folder) as running:
+        metrics = folder / "run/metrics.jsonl"
+        wait_for(lambda: metrics.exists() and len(metrics.read_text().splitlines()) > 10)
+        workers = children(running)
+        running.kill()
+        running.wait()
+        try:
+            wait_for(lambda: not any(is_alive(worker) for worker in workers))
+        finally:
+            for worker in filter(is_alive, workers):
+                os.kill(worker, signal.SIGKILL)
+    assert len(list((folder / "run/state").glob("step-*"))) == 2  # the first, and the one saved now
+
+
+def is_alive(process):
+    status = Path(f"/proc/{process}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
+
+
 def test_ctrl_c_of_the_launcher_is_130(monkeypatch):
     def stopped(*_):
         raise SignalException("stopped", signal.SIGINT)
@@ -156,6 +178,17 @@ def test_the_first_that_failed_is_heard(tmp_path, capsys, codes, written, expect
             ["--set", "training.batch_size=4", "--set", "training.micro_batch_size=4"],
             {},
             "Set training.micro_batch_size=2",
+        ),
+        (
+            ["--processes", "100000", "--set", "training.batch_size=100000", "--set", "training.micro_batch_size=1"],
+            {},
+            "bigbird: the program in 100,000 processes needs",
+        ),
+        (["--set", "training.context_parallel=3"], {}, "must divide the number of processes, got 3 for 2"),
+        (
+            ["--set", "training.context_parallel=2"],
+            {},
+            "context parallelism serves tasks with a target for every token",
         ),
         (
             [],

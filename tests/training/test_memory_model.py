@@ -4,15 +4,17 @@ import dataclasses
 import io
 import re
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
+from bigbird.data.packing import TokenPiece, TokenRow
 from bigbird.data.sources import FixedRecords
 from bigbird.errors import ConfigError
 from bigbird.tasks import MaskedLM
-from bigbird.training import room
-from bigbird.training.distributed import alone
+from bigbird.training import memory_counting, room
+from bigbird.training.distributed import Ranks, alone
 from bigbird.training.live_tensors import LiveTensors
 from bigbird.training.memory_counting import Line, count
 from bigbird.training.memory_model import MemoryModel, Need, resident_bytes
@@ -78,7 +80,7 @@ def test_counting_leaves_the_run_as_it_was():
     loaded = loaded_model(TASK)
     before = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
     generator = torch.get_rng_state()
-    count(loaded, CONFIG, SOURCE)
+    count(loaded, CONFIG, SOURCE, num_tokens=1024)
     assert all(torch.equal(before[name], tensor) for name, tensor in loaded.model.state_dict().items())
     assert torch.equal(generator, torch.get_rng_state())
     assert all(parameter.grad is None for parameter in loaded.model.parameters())
@@ -90,6 +92,85 @@ def test_weights_gradients_and_optimizer_are_counted_in_bytes():
     assert model_of().need().state == 16 * num_weights
     assert model_of().need().saved == 12 * num_weights
     assert model_of(dataclasses.replace(CONFIG, optimizer="adafactor")).need().state == 8 * num_weights
+
+
+def test_spread_weights_are_counted_by_the_share_and_whole_where_a_process_has_them_all():
+    config = dataclasses.replace(CONFIG, batch_size=2, micro_batch_size=1)
+    loaded, spread = loaded_model(TASK), dataclasses.replace(config, sharding="fsdp")
+    num_weights = sum(parameter.numel() for parameter in loaded.model.parameters())
+    one, share = (
+        MemoryModel(loaded, each, SOURCE, num_validation=10_000, ranks=Ranks(count=2)).need()
+        for each in (config, spread)
+    )
+    assert (one.state, share.state) == (16 * num_weights, 8 * num_weights)
+    assert one.saved == share.saved == 12 * num_weights  # process 0 keeps a whole copy
+    assert share.activations - one.activations == pytest.approx(2 * num_weights)  # all weights, to score
+
+
+def test_processes_that_divide_a_row_need_memory_for_their_part_alone():
+    source = FixedRecords(motif_records(4, length=240))
+    config = dataclasses.replace(CONFIG, batch_size=1, micro_batch_size=1)
+    loaded = loaded_model(TASK, num_layers=8)
+    whole, part = (
+        MemoryModel(
+            loaded,
+            dataclasses.replace(config, context_parallel=num_parts),
+            source,
+            num_validation=0,
+            ranks=Ranks(count=num_parts),
+        )
+        for num_parts in (1, 4)
+    )
+    assert part.need().activations < 0.4 * whole.need().activations
+    assert dict(part.cures(2**40)).keys() >= {"--set training.checkpoint_activations=true"}
+
+
+def test_a_long_record_is_foretold_from_its_beginning(monkeypatch):
+    monkeypatch.setattr(memory_counting, "_PROBED_TOKENS", 128)
+    monkeypatch.setattr(memory_counting, "_MOST_PROBED", 256)
+    config = dataclasses.replace(CONFIG, batch_size=2, micro_batch_size=1)
+    loaded = loaded_model(MaskedLM(max_length=2048), max_length=2048, num_layers=4)
+    computed = []
+    forward = type(loaded.model).forward
+
+    def noted(self, token_ids, *rest, **named):
+        computed.append(len(token_ids))
+        return forward(self, token_ids, *rest, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(loaded.model), "forward", noted)
+        source = FixedRecords(motif_records(4, length=2000))
+        model = MemoryModel(loaded, config, source, num_validation=1, ranks=alone())
+    assert max(computed) == 512
+    learner = Learner(loaded, config)
+    batches = model.batches.of_step(0)
+    learner.step(0, batches[:1])
+    with LiveTensors() as live:
+        learner._accumulate(0, batches[:1])
+    assert model.need().activations == pytest.approx(live.peak, rel=0.05)
+
+
+class Rows:
+    """A source of one row."""
+
+    def __init__(self, row):
+        self._row = row
+
+    def __len__(self):
+        return 1
+
+    def record(self, _index, *, epoch):  # noqa: ARG002
+        return self._row
+
+
+def test_shorter_windows_are_a_cure_only_where_they_leave_fewer_tokens():
+    short = model_of(source=FixedRecords(motif_records(8, length=60)))
+    assert short._shorter() == ("--set task.max_length=128", 1.0)
+    row = TokenRow((TokenPiece(np.arange(5, 200, dtype=np.int32) % 5 + 5, 0, 0, 7, "one"),))
+    loaded = loaded_model(TASK)
+    config = dataclasses.replace(CONFIG, batch_size=1, micro_batch_size=1)
+    rows = MemoryModel(loaded, config, Rows(row), num_validation=0, ranks=alone())
+    assert rows._shorter() == ("--set data.row_length=104", 0.5)
 
 
 def test_an_evaluation_needs_memory_for_as_many_tokens_as_it_takes_at_once():
@@ -159,6 +240,10 @@ def test_a_run_that_may_not_fit_is_warned_of_and_one_that_cannot_is_refused():
         "this run needs at least 8.0 GiB of memory, 6.0 GiB can be had. Use --set training.micro_batch_size=2 (about "
         "5.0 GiB)."
     )
+    _, warning = list(room.told(model, 18 * GIB, num_processes=2))
+    assert warning.startswith("warning: for each you have 9.0 GiB, so it may be killed")
+    with pytest.raises(ConfigError, match=r"^each of the 2 processes here needs at least 8.0 GiB of memory, 6.0 GiB"):
+        list(room.told(model, 12 * GIB, num_processes=2))
     with pytest.raises(ConfigError, match=r"Use a smaller model, or a machine with more memory\.$"):
         said(Fixed(), 6 * GIB)
 

@@ -187,6 +187,16 @@ def rubbish(folder):
     (folder / "model" / "model.safetensors").write_bytes(b"short")
 
 
+def huge(folder):
+    settings = {"recipe": "\ud800", "training": {"num_steps": 10**400}}
+    write_run(folder, {**START, "letter": "$x_{$"}, settings=settings)
+    odd = ({"event": "evaluation", "step": 1, "loss": [10**400, 1, 2], "w": [1.0, 2, 10**400], "\ud800": [1]},)
+    steps = [step(at, 1e308, seconds=1e99, tokens_per_second=1e99, bits_per_letter=10**400) for at in range(1, 30)]
+    for event in (*steps, step(30, seconds=1e15, bits_per_letter=1.0), *odd, step(10**400), step(-1)):
+        with (folder / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(event) + "\n")
+
+
 def deep(folder):
     write_run(folder, START)
     (folder / "run.json").write_text("[" * 100_000)
@@ -203,6 +213,7 @@ def deep(folder):
         (odd_values, "<script>alert(1)</script>"),  # as text
         (rubbish, "model/model.safetensors cannot be read, so the model's size is not known"),
         (deep, "run.json cannot be read (no JSON)"),
+        (huge, "metrics.jsonl: 2 line(s) could not be read and are left out"),
     ],
 )
 @pytest.mark.filterwarnings("error")
@@ -211,6 +222,28 @@ def test_a_page_is_made_of_whatever_is_there(tmp_path, make, told):
     page, _ = report(tmp_path / "run", out=tmp_path / "run")
     assert told in page
     assert headline(summary(read_run(tmp_path / "run"))).startswith("run: at step ")
+
+
+@pytest.mark.parametrize("name", ["$x_{$", "_hidden"])
+def test_the_name_of_a_run_is_in_the_picture_as_it_is(tmp_path, name):
+    runs = [write_run(tmp_path / folder, START, step(1), step(2)) for folder in ("other", name)]
+    with pytest.MonkeyPatch.context() as patch:
+        shown = []
+        patch.setattr("matplotlib.legend.Legend.__init__", legend_that_tells(shown))
+        draw_curves([read_run(run) for run in runs])
+    assert shown == [["other", name]]
+
+
+def legend_that_tells(shown):
+    from matplotlib.legend import Legend
+
+    begin = Legend.__init__
+
+    def told(self, *arguments, **named):
+        begin(self, *arguments, **named)
+        shown.append([text.get_text().strip().replace(r"\$", "$") for text in self.get_texts()])
+
+    return told
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,7 @@ def test_a_state_that_could_not_be_written_is_noticed_and_raised_by_the_next_cal
         states.save(Progress(step=3))
         with pytest.raises(TrainingFailed, match="the disk is full"):  # the end of the run is a call too
             states.__exit__(None, None, None)
+        assert not any(thread.name.startswith("saving") for thread in threading.enumerate())
 
 
 def test_another_error_is_the_one_that_is_raised_and_the_failed_state_a_note_on_it(tmp_path):

@@ -186,6 +186,15 @@ def test_a_state_can_be_chosen_by_its_step(store):
         store.newest_sound(2)
 
 
+def test_what_bears_no_name_of_a_state_is_none(store):
+    write(store, 3)
+    for name in ("step-5", "step-0000000007", "step-x", "step-000000009.old"):
+        (store.folder / name).mkdir()
+    assert store.steps() == [3]
+    assert store.newest_sound() == (3, [])
+    assert store.forget_after(3) == []
+
+
 def test_no_state_and_no_sound_state_are_told_apart(store):
     assert not has_state(store.folder)
     with pytest.raises(CheckpointError, match="holds no saved state to resume from; begin a new run"):

@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,16 @@ def test_resuming_a_finished_run_says_that_nothing_is_left_to_do(tmp_path):
     assert "nothing is left to do: step 8 of 8 is done" in said
     assert (made.progress.step, len(losses(tmp_path))) == (8, 8)
     assert same_weights(best.model, load_model(tmp_path / "model").model)
+
+
+@pytest.mark.parametrize("num_steps", [8, 12])
+def test_a_run_whose_best_model_is_gone_keeps_the_next_that_is_scored(tmp_path, num_steps):
+    run(tmp_path)
+    shutil.rmtree(tmp_path / "model")
+    best, made, said = run(tmp_path, dataclasses.replace(CONFIG, num_steps=num_steps), resume=True)
+    assert f"{tmp_path / 'model'}, the best model so far, is gone; that of step 8 is scored and takes its place" in said
+    assert made.progress.step == num_steps
+    assert best.notes["step"] >= 8
 
 
 def test_bfloat16_keeps_weights_in_float32_and_learns(tmp_path):

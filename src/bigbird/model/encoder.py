@@ -213,11 +213,11 @@ class Encoder(nn.Module):
                 f"Cut it into windows."
             )
         if isinstance(layout, ContextShard):
-            _check_divisible(self.config, is_training=self.training)
+            check_rows_divisible(self.config, is_training=self.training)
 
 
-def _check_divisible(config: EncoderConfig, *, is_training: bool) -> None:
-    """A model whose row is divided over ranks must compute what one process computes."""
+def check_rows_divisible(config: EncoderConfig, *, is_training: bool) -> None:
+    """Raise unless an encoder whose row is divided over ranks computes what one process computes."""
     if is_training and config.dropout:
         raise ConfigError(
             f"dropout must be 0 where a row is divided over ranks: each would draw its own, and results would differ "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -57,9 +58,9 @@ def check_compiler(device: torch.device) -> None:
                 "training.compile=false"
             )
         return
-    named = os.environ.get("CXX")
-    if not any(map(shutil.which, [named] if named else ["g++", "clang++"])):
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")  # as PyTorch looks for it
+    if shutil.which(compiler) is None:
         raise ConfigError(
-            f"training.compile needs a C++ compiler and there is no {named or 'g++ or clang++'} here; install one (apt "
-            f"install g++), name it in the environment variable CXX, or set training.compile=false"
+            f"training.compile needs a C++ compiler and there is no {compiler} here; install one (apt install g++), "
+            f"name it in the environment variable CXX, or set training.compile=false"
         )

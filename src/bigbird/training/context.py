@@ -11,11 +11,18 @@ from torch import nn
 
 from bigbird.attention import ContextShard, DocumentLayout
 from bigbird.errors import ConfigError
-from bigbird.tasks import Batch
+from bigbird.model.encoder import Encoder, check_rows_divisible
+from bigbird.tasks import AnyTask, Batch, Classification, MaskedLM
 from bigbird.tasks.base import Loss
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
+
+
+_NO_PAIRS = (
+    "context parallelism does not serve task.next_segment: the token that tells a pair's order lies on one of the "
+    "processes alone. Set task.next_segment=false, or training.context_parallel=1."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +60,7 @@ class ContextRanks:
                 f"training.context_parallel=1."
             )
         if batch.order is not None:
-            raise ConfigError(
-                "context parallelism does not serve task.next_segment: the token that tells a pair's order lies on one "
-                "of the processes alone. Set task.next_segment=false, or training.context_parallel=1."
-            )
+            raise ConfigError(_NO_PAIRS)
         shard = ContextShard(layout, self.part, self.num_parts, self.group)
         return batch._replace(
             token_ids=batch.token_ids[shard.owned],
@@ -89,12 +93,7 @@ class ContextRanks:
 
 def context_ranks(*, rank: int, count: int, num_parts: int) -> ContextRanks:
     """Process `rank` of `count`, `num_parts` to a row; all processes call it together, after they have joined."""
-    if num_parts < 1 or count % num_parts:
-        raise ConfigError(
-            f"training.context_parallel must divide the number of processes, got {num_parts} for {count}. Start "
-            f"{-(-count // max(num_parts, 1)) * max(num_parts, 1)} processes, or set training.context_parallel to a "
-            f"divisor of {count}."
-        )
+    check_num_parts(count, num_parts)
     if num_parts == 1:
         return ContextRanks(team=rank, num_teams=count)
     # Their own group, even when it is all processes: DDP sums in the first one while the backward pass runs.
@@ -104,9 +103,33 @@ def context_ranks(*, rank: int, count: int, num_parts: int) -> ContextRanks:
     )
 
 
+def check_task(task: AnyTask, num_parts: int) -> None:
+    """Raise, before anything is built, unless rows of the task may be divided into `num_parts`."""
+    if num_parts > 1 and isinstance(task, Classification):
+        raise ConfigError(
+            "context parallelism serves tasks with a target for every token (masked language modelling, token labels); "
+            "a document's label is told by its first token, which lies on one of the processes alone. Set "
+            "training.context_parallel=1."
+        )
+    if num_parts > 1 and isinstance(task, MaskedLM) and task.next_segment:
+        raise ConfigError(_NO_PAIRS)
+
+
+def check_num_parts(count: int, num_parts: int) -> None:
+    """Raise unless `count` processes form teams of `num_parts`."""
+    if num_parts < 1 or count % num_parts:
+        raise ConfigError(
+            f"training.context_parallel must divide the number of processes, got {num_parts} for {count}. Start "
+            f"{-(-count // max(num_parts, 1)) * max(num_parts, 1)} processes, or set training.context_parallel to a "
+            f"divisor of {count}."
+        )
+
+
 def check_divisible(model: nn.Module) -> None:
     """Raise unless the model's rows may be divided: dropout would be drawn by each process for itself."""
     for name, module in model.named_modules():
+        if isinstance(module, Encoder):
+            check_rows_divisible(module.config, is_training=False)
         if isinstance(module, nn.Dropout) and module.p > 0:
             raise ConfigError(
                 f"context parallelism needs a model without dropout: each process would draw its own, and losses would "

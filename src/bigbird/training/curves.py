@@ -46,7 +46,7 @@ def _draw_loss(axes: Any, run: RunRecord, colour: str, *, is_alone: bool) -> Non
     if is_alone:
         axes.plot(*_columns(_thinned(train)), color=colour, alpha=0.25, linewidth=0.7, label="training, each step")
     trend = list(zip([step for step, _ in train], smoothed(found for _, found in train), strict=True))
-    label = "training, smoothed" if is_alone else run.name
+    label = "training, smoothed" if is_alone else _plain(run.name)
     axes.plot(*_columns(_thinned(trend)), color=colour, linewidth=1.6, label=label, linestyle="-" if is_alone else ":")
     dots = COLOURS[1] if is_alone else colour
     axes.plot(
@@ -63,8 +63,13 @@ def _draw_loss(axes: Any, run: RunRecord, colour: str, *, is_alone: bool) -> Non
         axes.axvline(event["step"], color="#777777", linewidth=0.6, linestyle=":")
     if is_alone:
         axes.legend(frameon=False, fontsize=9, ncols=3)
-    axes.set_title(f"bits per {run.letter}" if has_bits(run) else "loss", loc="left")
+    axes.set_title(f"bits per {_plain(run.letter)}" if has_bits(run) else "loss", loc="left")
     _limit(axes, [found for _, found in trend] + [found for _, found in validation])
+
+
+def _plain(text: str) -> str:
+    """Text that matplotlib shows as it is: "$" begins a formula, and a label that begins with "_" is left out."""
+    return f"\N{HAIR SPACE}{text}".replace("$", r"\$")
 
 
 def has_bits(run: RunRecord) -> bool:

@@ -18,8 +18,11 @@ import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from bigbird.errors import ConfigError, TrainingFailed
+from bigbird.machine import end_with
 
 Value = TypeVar("Value")
+
+LAUNCHER = "BIGBIRD_LAUNCHER"  # environment variable: number of the process that `--processes` started, their parent
 
 _LOST = ("onnection closed", "onnection reset", "roken pipe", "remote process", "eer closed")  # Gloo's and NCCL's words
 
@@ -96,9 +99,9 @@ def alone() -> Ranks:
     return Ranks(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def rank_told() -> int:
-    """The rank this process was given when it was started; 0 when nobody gave it one."""
-    return int(os.environ.get("RANK", "0"))
+def processes_here() -> int:
+    """Processes of the run on this machine, itself included."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 @contextmanager
@@ -108,6 +111,8 @@ def joined() -> Iterator[Ranks]:
     if count == 1 or not dist.is_available():
         yield alone()
         return
+    if LAUNCHER in os.environ:
+        end_with(int(os.environ[LAUNCHER]))
     device = _own_device()
     store, rank, count = next(rendezvous("env://"))
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"

@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from bigbird.errors import ConfigError
 from bigbird.model.encoder import encoder_of
 from bigbird.training.block_options import apply_block_options, check_compiler
-from bigbird.training.context import check_divisible, context_ranks
+from bigbird.training.context import check_divisible, check_num_parts, context_ranks
 from bigbird.training.distributed import Ranks
 from bigbird.training.engine_state import Tensors, optimizer_tensors_of, put_back, weights_of
 from bigbird.training.optimizer import build_optimizer
@@ -105,8 +105,9 @@ class Engine:
 
 def check_engine(config: TrainingConfig, ranks: Ranks) -> None:
     """Raise unless the run's settings fit the number of its processes and this machine."""
+    check_num_parts(ranks.count, config.context_parallel)
     num_micro_batches = config.batch_size // config.micro_batch_size
-    num_teams = max(1, ranks.count // config.context_parallel)  # processes that divide rows work on the same ones
+    num_teams = ranks.count // config.context_parallel  # processes that divide rows work on the same ones
     if num_micro_batches % num_teams:
         raise ConfigError(_uneven(config, num_teams))
     if config.optimizer == "adafactor" and config.sharding == "fsdp" and ranks.count > 1:

@@ -15,6 +15,8 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalEx
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from bigbird.training.distributed import LAUNCHER
+
 _SPOKEN = "bigbird: "  # how the command line begins the one line it says of a mistake
 _LINES_OF_A_TRACEBACK = 60
 _SECONDS_TO_SAVE = 120  # after a signal; then the launcher kills
@@ -24,9 +26,11 @@ def launch(num_processes: int, arguments: Sequence[str]) -> int:
     """Run `bigbird ARGUMENTS` in `num_processes` processes and return the exit code of the first that failed, or 0.
 
     Process 0 has this terminal. What another one says is shown only when it is the one that failed. SIGTERM and SIGINT
-    are passed on to all, which have _SECONDS_TO_SAVE, and give 143 and 130.
+    are passed on to all, which have _SECONDS_TO_SAVE, and give 143 and 130. When this process itself is killed, SIGTERM
+    comes to all of them (Linux).
     """
     _silence_the_launcher()
+    os.environ[LAUNCHER] = str(os.getpid())
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // num_processes)))
     with tempfile.TemporaryDirectory(prefix="bigbird-") as folder:
         config = LaunchConfig(
@@ -46,6 +50,8 @@ def launch(num_processes: int, arguments: Sequence[str]) -> int:
             return _told(error.failures, Path(folder))
         except SignalException as stop:
             return 128 + stop.sigval
+        finally:
+            del os.environ[LAUNCHER]  # whoever starts processes after us is the parent of his own
     return 0
 
 

@@ -7,25 +7,25 @@ count costs less than a step of the run.
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
 from bigbird.checkpoint import LoadedModel
-from bigbird.data.sources import RecordSource
+from bigbird.data.sources import RecordSource, shuffled
 from bigbird.tasks import Batch
-from bigbird.tasks.base import device_of
-from bigbird.training.batches import Batches
+from bigbird.tasks.base import Example, device_of
 from bigbird.training.block_options import apply_block_options
 from bigbird.training.live_tensors import LiveTensors
 from bigbird.training.settings import TrainingConfig
 from bigbird.training.step import seeded
 
-_PROBED_TOKENS = 1024  # enough for what does not grow with tokens to be the smaller part
+_PROBED_TOKENS, _MOST_PROBED = 1024, 4096  # enough for what does not grow with tokens to be the smaller part
 
 
 class Line(NamedTuple):
@@ -64,29 +64,46 @@ class Counted:
         return first + (num_layers - 1) * (self.two_layers(tokens) - first)
 
 
-def count(loaded: LoadedModel, config: TrainingConfig, source: RecordSource) -> Counted:
-    """Compute a few records with one and two layers of the run's model, and count."""
-    some = min(
-        config.micro_batch_size, math.ceil(_PROBED_TOKENS / _tokens_of(first_records(loaded, config, source, 1)))
-    )
-    twice = first_records(loaded, config, source, 2 * some)
-    batches = [first_records(loaded, config, source, some)]
-    if 2 * some <= config.micro_batch_size:
-        batches.append(twice)
+def count(loaded: LoadedModel, config: TrainingConfig, source: RecordSource, *, num_tokens: int) -> Counted:
+    """Compute a few of the run's tokens with one and two layers of its model, and count.
+
+    num_tokens  of a micro-batch of the run; never more than these are computed for learning, nor more of a long record
+                than _MOST_PROBED: what is counted must not itself run out of memory
+    """
+    some = min(_MOST_PROBED, max(_PROBED_TOKENS, num_tokens // config.micro_batch_size))
+    learning = [_first(loaded, config, source, n) for n in (min(some, num_tokens // 2), min(2 * some, num_tokens))]
     models = [_model(loaded, config, num_layers) for num_layers in (1, 2)]
     one, two = (
-        Line.through([(_tokens_of(b), _learning(loaded, config, model, b)) for b in batches]) for model in models
+        Line.through([(_tokens_of(b), _learning(loaded, config, model, b)) for b in learning]) for model in models
     )
     # An evaluation fills its batches whatever the run's micro-batch is.
-    scoring = Line.through([(_tokens_of(b), _scoring(loaded, models[0], b)) for b in (batches[0], twice)])
-    return Counted(one_layer=one, two_layers=two, scoring=scoring)
+    scoring = [_first(loaded, config, source, n) for n in (some, 2 * some)]
+    scored = Line.through([(_tokens_of(b), _scoring(loaded, models[0], b)) for b in scoring])
+    return Counted(one_layer=one, two_layers=two, scoring=scored)
 
 
-def first_records(loaded: LoadedModel, config: TrainingConfig, source: RecordSource, number: int) -> Batch:
-    """The run's first records as one micro-batch."""
-    fewer = replace(config, batch_size=number, micro_batch_size=number, context_parallel=1)
-    (batch,) = Batches(loaded, fewer, source).of_step(0)
-    return batch
+def _first(loaded: LoadedModel, config: TrainingConfig, source: RecordSource, num_tokens: int) -> Batch:
+    """The first tokens of the run's records, that many and at least one, as one micro-batch."""
+    examples: list[Example] = []
+    for place in itertools.count():
+        record = shuffled(source, place, seed=config.seed)
+        examples += loaded.task.encode(record, loaded.tokenizer, purpose="train")
+        if sum(len(example.token_ids) for example in examples) >= num_tokens:
+            break
+    begun: list[Example] = []
+    for example in examples:
+        begun.append(_begin_of(example, max(1, num_tokens)))
+        num_tokens -= len(example.token_ids)
+        if num_tokens <= 0:
+            break
+    return loaded.task.collate(begun, block_size=loaded.encoder.pattern.block_size)
+
+
+def _begin_of(example: Example, num_tokens: int) -> Example:
+    """The first tokens of an example; a target for the whole of it stays."""
+    length = len(example.token_ids)
+    whole: dict[str, Any] = {name: x for name, x in example._asdict().items() if isinstance(x, np.ndarray)}
+    return example._replace(**{name: part[:num_tokens] for name, part in whole.items() if len(part) == length})
 
 
 def _tokens_of(batch: Batch) -> int:

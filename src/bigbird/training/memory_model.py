@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bigbird.checkpoint import LoadedModel
-from bigbird.data.sources import RecordSource
+from bigbird.data.packing import TokenRow
+from bigbird.data.segment_pairs import PairRow
+from bigbird.data.sources import RecordSource, shuffled
+from bigbird.errors import ConfigError
 from bigbird.machine import give_back_freed_memory
 from bigbird.tasks.base import MAX_TOKENS_PER_BATCH, device_of
 from bigbird.training.batches import Batches
@@ -75,25 +78,30 @@ class MemoryModel:
         self._num_weights = sum(parameter.numel() for parameter in loaded.model.parameters())
         self.batches = Batches(loaded, config, source, ranks)
         self._tokens = max(batch.layout.total_length for batch in self.batches.of_step(0))
-        self._counted = count(loaded, config, source)
+        self._counted = self._count(config)
         a_record = self._tokens / config.micro_batch_size
         self._scored = min(max(MAX_TOKENS_PER_BATCH, a_record), num_validation * a_record)
-        self._process = resident_bytes() - _FLOAT32 * self._num_weights if self.kind == "cpu" else 0
+        self._shards = ranks.count if config.sharding == "fsdp" else 1
+        self._process = resident_bytes() - _FLOAT32 * self._num_weights / self._shards if self.kind == "cpu" else 0
+
+    def _count(self, config: TrainingConfig) -> Counted:
+        return count(self._loaded, config, self._source, num_tokens=self._tokens)
 
     def need(self, *, share: float = 1.0, counted: Counted | None = None) -> Need:
         """Of the run, or with a share of its tokens per micro-batch, or counted under other settings."""
         counted = counted or self._counted
-        shards = self._ranks.count if self._config.sharding == "fsdp" else 1
-        weights = _FLOAT32 * self._num_weights / shards
-        optimizer = _OPTIMIZER_BYTES[self._config.optimizer] * self._num_weights / shards
+        all_weights = _FLOAT32 * self._num_weights
+        all_averages = _OPTIMIZER_BYTES[self._config.optimizer] * self._num_weights
+        weights, averages = all_weights / self._shards, all_averages / self._shards
         tokens = share * self._tokens / self._config.context_parallel
         learning = counted.learning(tokens, num_layers=self._loaded.encoder.num_layers)
         gaps = self._gaps(share)
-        activations = max(learning, counted.scoring(self._scored))
+        scoring = counted.scoring(self._scored) + all_weights - weights  # which are put together to score
+        activations = max(learning, scoring)
         return Need(
             process=max(0, self._process),
-            state=2 * weights + optimizer,
-            saved=weights + optimizer if self.kind == "cpu" else 0,
+            state=2 * weights + averages,
+            saved=all_weights + all_averages if self.kind == "cpu" else 0,  # process 0 has all of it
             activations=activations,
             gaps=gaps.activations * activations + gaps.weights * weights,
         )
@@ -109,23 +117,37 @@ class MemoryModel:
         """Settings under which the run fits into so many bytes, the least change first."""
         config = self._config
         sizes = range(config.micro_batch_size - 1, 0, -1)
-        smaller = [size for size in sizes if config.batch_size % (size * self._ranks.count) == 0]
+        num_teams = self._ranks.count // config.context_parallel
+        smaller = [size for size in sizes if config.batch_size % (size * num_teams) == 0]
         for size in smaller:
             need = self.need(share=size / config.micro_batch_size)
             if need.total <= available:
                 yield f"--set training.micro_batch_size={size}", need
                 break
         if not config.checkpoint_activations:
-            cheaper = count(self._loaded, replace(config, checkpoint_activations=True), self._source)
+            cheaper = self._count(replace(config, checkpoint_activations=True))
             need = self.need(counted=cheaper)
             if need.total <= available:
                 yield "--set training.checkpoint_activations=true", need
             elif smaller and (need := self.need(share=1 / config.micro_batch_size, counted=cheaper)).total <= available:
                 yield "--set training.checkpoint_activations=true --set training.micro_batch_size=1", need
-        length = self._loaded.task.max_length // 2
-        need = self.need(share=0.5)
-        if need.total <= available:
-            yield f"--set task.max_length={length}", need
+        setting, share = self._shorter()
+        if (need := self.need(share=share)).total <= available:
+            yield setting, need
+
+    def _shorter(self) -> tuple[str, float]:
+        """The setting that halves what is read at once, and the share of a micro-batch's tokens that it leaves."""
+        task: Any = self._loaded.task
+        if isinstance(shuffled(self._source, 0, seed=self._config.seed), TokenRow | PairRow):
+            return f"--set data.row_length={self._tokens // self._config.micro_batch_size // 2}", 0.5
+        setting = f"--set task.max_length={task.max_length // 2}"
+        try:
+            shorter = replace(self._loaded, task=replace(task, max_length=task.max_length // 2))
+        except ConfigError:  # too short for the overlap of its windows
+            return setting, 1.0
+        # Long records come in windows: whether shorter ones leave fewer tokens is seen on the records alone.
+        batches = replace(self.batches, loaded=shorter).of_step(0)
+        return setting, max(batch.layout.total_length for batch in batches) / self._tokens
 
 
 def resident_bytes() -> int:

@@ -12,6 +12,7 @@ from bigbird.data.files import written_whole
 from bigbird.errors import DataError
 
 METRICS_FILE = "metrics.jsonl"
+_LAST_STEP = 2**53  # beyond it a picture's float64 tells no two steps apart
 
 Event = dict[str, Any]
 
@@ -75,7 +76,7 @@ def _parsed(line: str) -> Event | None:
         return None
     is_event = isinstance(event, dict) and isinstance(event.get("event"), str)
     is_event = is_event and isinstance(event.get("step"), int) and not isinstance(event["step"], bool)
-    return event if is_event else None
+    return event if is_event and 0 <= event["step"] <= _LAST_STEP else None
 
 
 def _strict(value: object) -> object:

@@ -46,27 +46,31 @@ def check_weights(task: AnyTask, encoder: EncoderConfig, device: torch.device) -
     )
 
 
-def told(model: MemoryModel, available: float | None) -> Iterator[str]:
+def told(model: MemoryModel, available: float | None, *, num_processes: int = 1) -> Iterator[str]:
     """Lines to print before the run: what it needs, and what to do when that is more than there is.
 
-    available  bytes that new tensors can have; None when the system does not tell. Raises ConfigError when the run
-    surely cannot fit.
+    available      bytes that new tensors can have; None when the system does not tell
+    num_processes  of the run that share these bytes, each in need of as much
+
+    Raises ConfigError when the run surely cannot fit.
     """
     need = model.need()
+    who = "this run" if num_processes == 1 else f"each of the {num_processes} processes here"
+    whose = "you have" if num_processes == 1 else "for each you have"
     parts = ", ".join(f"{_gib(size)} {_NAMES[name]}" for name, size in _parts(need) if size >= 0.05 * need.total)
-    yield f"this run needs about {_gib(need.total)} GiB of memory ({parts})"
+    yield f"{who} needs about {_gib(need.total)} GiB of memory ({parts})"
     if available is None:
         return
-    limit = available + need.process  # what the program has is no longer available
+    limit = available / num_processes + need.process  # what the program has is no longer available
     if need.total <= limit:
         return
     cures = [f"{setting} (about {_gib(cured.total)} GiB)" for setting, cured in model.cures(limit)]
     cure = f"Use {'; or '.join(cures)}." if cures else "Use a smaller model, or a machine with more memory."
     if _SURELY * need.certain > limit:
         raise ConfigError(
-            f"this run needs at least {_gib(need.certain)} GiB of memory, {_gib(limit)} GiB can be had. {cure}"
+            f"{who} needs at least {_gib(need.certain)} GiB of memory, {_gib(limit)} GiB can be had. {cure}"
         )
-    yield f"warning: you have {_gib(limit)} GiB, so it may be killed or slow to a crawl. {cure}"
+    yield f"warning: {whose} {_gib(limit)} GiB, so it may be killed or slow to a crawl. {cure}"
 
 
 def available_on(device: torch.device) -> int | None:

@@ -20,6 +20,7 @@ from bigbird.training.metrics_file import METRICS_FILE, Event
 
 RUN_FILE, MODEL_FOLDER = "run.json", "model"
 _MOST_HEADER_BYTES = 2**27
+_LARGEST = 1e100  # of a figure: room for sums and products of them in float64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,17 +114,17 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def number(event: Event, name: str) -> float | None:
-    """A figure of an event; None when it is missing, null or no number."""
+    """A figure of an event; None when it is missing, null, no number, or too large for one that was measured."""
     found = event.get(name)
-    if not isinstance(found, int | float) or isinstance(found, bool) or not math.isfinite(found):
+    if not isinstance(found, int | float) or isinstance(found, bool) or not -_LARGEST < found < _LARGEST:
         return None
     return float(found)
 
 
-def value(evaluation: Event, metric: str) -> float | None:
-    """A metric of an evaluation, without its interval."""
+def value(evaluation: Event, metric: str, place: int = 0) -> float | None:
+    """A metric of an evaluation; at places 1 and 2 the ends of its interval."""
     found = evaluation.get(metric)
-    return number({"value": found[0]}, "value") if isinstance(found, list) and found else None
+    return number({"value": found[place]}, "value") if isinstance(found, list) and len(found) > place else None
 
 
 def _training(settings: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from bigbird.training.run_summary import Summary, headline, summary
 
 PAGE_FILE, SUMMARY_FILE, PICTURE_FILE = "report.html", "summary.json", "curves.svg"
 _MOST_EVALUATIONS = 200
+_MOST_SECONDS = 1e9  # of a time in days and hours: 30 years
 _UNKNOWN = "–"
 
 
@@ -37,7 +38,7 @@ def write_report(runs: Sequence[RunRecord], folder: Path) -> list[str]:
     files = {PAGE_FILE: _page(runs, summaries, picture, remarks), SUMMARY_FILE: json_text({"runs": summaries})}
     for name, text in {**files, **({PICTURE_FILE: picture} if picture else {})}.items():
         with written_whole(folder / name) as path:
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(text.encode("utf-8", "replace"))  # JSON may hold what is no character
     return remarks
 
 
@@ -108,7 +109,7 @@ def _shown(name: str, found: object) -> str:
         more = f" and {len(found) - 10} more" if len(found) > 10 else ""
         return (", ".join(f"{step:,}" for step in found[:10]) + more) if found else "none"
     if name == "seconds_in_steps" and isinstance(found, float):
-        return str(timedelta(seconds=round(found)))
+        return str(timedelta(seconds=round(found))) if abs(found) < _MOST_SECONDS else f"{found:,.0f} s"
     if name == "peak_memory_bytes" and isinstance(found, int | float):
         return f"{found / 2**30:.2f} GiB"
     if name == "tokens_per_second" and isinstance(found, float):
@@ -137,9 +138,9 @@ def _estimate(event: Event, metric: str) -> str:
     found = value(event, metric)
     if found is None:
         return "–"
-    parts = event[metric][1:3]
-    is_interval = len(parts) == 2 and all(isinstance(part, int | float) for part in parts)
-    interval = f' <span class="quiet">{parts[0]:.4f} to {parts[1]:.4f}</span>' if is_interval else ""
+    low, high = (value(event, metric, place) for place in (1, 2))
+    is_interval = low is not None and high is not None
+    interval = f' <span class="quiet">{low:.4f} to {high:.4f}</span>' if is_interval else ""
     return f"{found:.4f}{interval}"
 
 

@@ -64,11 +64,11 @@ class StateKeeper:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self.wait()
-        elif self._pending is not None and (failure := self._pending.exception()) is not None:
-            error.add_note(str(failure))  # the first thing that went wrong is the one to be told
-        self._worker.shutdown()
+        with self._worker:  # its thread ends here, whatever is raised
+            if error is None:
+                self.wait()
+            elif self._pending is not None and (failure := self._pending.exception()) is not None:
+                error.add_note(str(failure))  # the first thing that went wrong is the one to be told
 
     def begin(self) -> None:
         """Clear away what a run left that was killed before its first state."""

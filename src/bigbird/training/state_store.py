@@ -39,14 +39,14 @@ class StateStore:
 
     def of_step(self, step: int) -> Path:
         """The folder of a state."""
-        return self.folder / f"{_NAME}{step:09d}"
+        return self.folder / _name_of(step)
 
     def write(self, step: int, files: Mapping[str, Write], *, num_bytes: int = 0) -> None:
         """Write a state aside, let it reach the disk, give it its name, then drop what is no longer wanted.
 
         num_bytes  about what it takes, told when the disk is full
         """
-        part = self.folder / f".{_NAME}{step:09d}{_PART}"
+        part = self.folder / f".{_name_of(step)}{_PART}"
         try:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
@@ -122,7 +122,7 @@ class StateStore:
 
     def _put_aside(self, step: int) -> None:
         """Hidden first, removed later: a half-removed state would look like a damaged one."""
-        aside = self.folder / f".{_NAME}{step:09d}{_ASIDE}"
+        aside = self.folder / f".{_name_of(step)}{_ASIDE}"
         shutil.rmtree(aside, ignore_errors=True)
         self.of_step(step).rename(aside)
 
@@ -148,8 +148,13 @@ def has_state(folder: Path) -> bool:
 
 
 def _steps(folder: Path) -> list[int]:
-    numbers = (path.name.removeprefix(_NAME) for path in folder.glob(f"{_NAME}*"))
-    return sorted(int(number) for number in numbers if number.isdecimal())
+    numbers = {path.name: path.name.removeprefix(_NAME) for path in folder.glob(f"{_NAME}*")}
+    steps = {name: int(number) for name, number in numbers.items() if number.isdecimal()}
+    return sorted(step for name, step in steps.items() if name == _name_of(step))
+
+
+def _name_of(step: int) -> str:
+    return f"{_NAME}{step:09d}"
 
 
 def _written(folder: Path, files: Mapping[str, Write]) -> dict[str, FileNote]:

@@ -22,6 +22,7 @@ from bigbird.training.evaluation import check_watched, evaluate, is_better
 from bigbird.training.freed_memory import FreedMemory
 from bigbird.training.loss_watch import is_usable, what_was_read
 from bigbird.training.reporting import METRICS_FILE, Reporter
+from bigbird.training.run_record import MODEL_FOLDER
 from bigbird.training.settings import TrainingConfig
 from bigbird.training.state import Progress
 from bigbird.training.state_keeper import Resumed, StateKeeper
@@ -29,7 +30,7 @@ from bigbird.training.state_store import StateStore
 from bigbird.training.step import Learner, StepResult
 from bigbird.training.stopping import Interrupted, StopRequests
 
-MODEL_FOLDER, STATE_FOLDER = "model", "state"
+STATE_FOLDER = "state"
 
 
 class Trainer:
@@ -98,6 +99,7 @@ class Trainer:
             for trouble in self._resumed.told:
                 reporter.say(trouble)
             reporter.say(f"goes on from the state of step {progress.step}")
+            self._replace_lost_model(reporter)
         if progress.step >= self.config.num_steps and self._is_over():
             reporter.say(f"nothing is left to do: step {progress.step} of {self.config.num_steps} is done")
         if progress.evaluation_due:
@@ -107,6 +109,15 @@ class Trainer:
                 self.keeper.wait()  # from here on the run can be resumed: no step is done before
             if self.ranks.any_of(stop.is_requested) and not self._is_over():
                 self._leave(stop, reporter)
+
+    def _replace_lost_model(self, reporter: Reporter) -> None:
+        """A run that goes on without the best model it had would have none to show in the end."""
+        model, progress = self.folder / MODEL_FOLDER, self.progress
+        if progress.best is not None and not self.ranks.on_first(model.exists):
+            reporter.say(
+                f"{model}, the best model so far, is gone; that of step {progress.step} is scored and takes its place"
+            )
+            progress.best, progress.stale, progress.evaluation_due = None, 0, True
 
     def _leave(self, stop: StopRequests, reporter: Reporter) -> None:
         """End the run as a signal has asked; its state is being saved."""
