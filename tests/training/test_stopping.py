@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from bigbird import cli
+from bigbird.cli.entry import as_promised
 from bigbird.errors import RunStopped, TrainingFailed
 from bigbird.training.state_store import StateStore
 from bigbird.training.step import Learner
@@ -155,7 +155,7 @@ def test_in_another_thread_signals_are_left_alone(tmp_path):
 
 
 def test_the_command_line_leaves_with_the_signal_s_code(capsys):
-    with pytest.raises(SystemExit) as left, cli._as_promised():
+    with pytest.raises(SystemExit) as left, as_promised():
         raise RunStopped("stopped by SIGTERM after step 5", signal_number=signal.SIGTERM)
     assert left.value.code == 143
     assert capsys.readouterr().err == "bigbird: stopped by SIGTERM after step 5\n"

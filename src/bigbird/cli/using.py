@@ -1,0 +1,181 @@
+"""Commands that use models: evaluate, predict, scan."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bigbird.cli.arguments import GenomeFiles, Model, Settings, new_file, opened_genome, watched
+from bigbird.cli.entry import app, say
+from bigbird.cli.tables import write_table
+from bigbird.errors import InputError
+
+if TYPE_CHECKING:
+    from bigbird.data.packing import TokenRow
+    from bigbird.data.records import Record
+    from bigbird.predictor import Predictor
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Annotated[
+        Path,
+        typer.Argument(help="Labelled records: .csv, .tsv or .jsonl. Or the folder of a corpus.", readable=False),
+    ],
+    *,
+    genome: GenomeFiles = None,
+    row_length: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tokens per row of a corpus. Default: as many as the model's task reads at once."),
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="Also write the figures to this JSON file.", metavar="<path>")] = None,
+) -> None:
+    """Score a model on labelled records, with 95 % intervals.
+
+    A masked language model may be given a corpus made by `bigbird prepare`: then the documents it holds out count.
+    """
+    from bigbird.data.files import json_text, written_whole
+    from bigbird.predictor import Predictor
+
+    file = new_file(out, data)
+    predictor = Predictor.load(model)
+    records: Sequence[Any]
+    if data.is_dir():
+        if genome:
+            raise InputError("--genome is for records that name places; a corpus has its letters already")
+        predictor, records = held_out_for_model(predictor, data, row_length, model)
+    elif row_length is not None:
+        raise InputError(f"--row-length is for a corpus made by bigbird prepare, and {data} is no folder")
+    else:
+        records = records_for(predictor, model, data, genome)
+    answers = list(watched(predictor.predict(records), len(records), "records"))
+    scores = predictor.loaded.task.score(answers, records)
+    for name, score in scores.items():
+        print(f"{name}\t{score}")  # noqa: T201
+    if file is not None:
+        figures = {name: dict(score._asdict()) for name, score in scores.items()}
+        with written_whole(file) as path:
+            path.write_text(json_text({"model": model, "data": str(data), "scores": figures}))
+
+
+@app.command()
+def predict(
+    model: Model,
+    data: Annotated[
+        Path, typer.Argument(help="Records: .fa, .bed (with --genome), .csv, .tsv or .jsonl.", readable=False)
+    ],
+    *,
+    genome: GenomeFiles = None,
+    out: Annotated[
+        str | None, typer.Option(help="Write the table here instead of to the screen.", metavar="<path>")
+    ] = None,
+) -> None:
+    """Predict labels of sequences; writes a table separated by tabs."""
+    from bigbird.data.files import written_whole
+    from bigbird.predictor import Predictor
+
+    file = new_file(out, data)
+    predictor = Predictor.load(model)
+    records = records_for(predictor, model, data, genome)
+    answers = watched(predictor.predict(records), len(records), "records")
+    if file is None:
+        write_table(sys.stdout, predictor.loaded, records, answers)
+        return
+    with written_whole(file) as path, path.open("w") as table:
+        write_table(table, predictor.loaded, records, answers)
+    say(f"{len(records)} predictions are in {file}")
+
+
+@app.command()
+def scan(
+    model: Model,
+    *,
+    genome: GenomeFiles = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(help="contig or contig:start-end; may be given several times. All contigs if not."),
+    ] = None,
+    annotation: Annotated[
+        Path | None, typer.Option(help="GTF or GFF3 to compare the calls with.", readable=False)
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Score from which a stretch is called.")] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for calls.bed, scores.bedgraph, pictures and report.html.", readable=False)
+    ] = Path("scan"),
+    settings: Settings = None,
+) -> None:
+    """Run a model along a genome and call what it finds, for a genome browser and for people."""
+    from bigbird import config as configs
+    from bigbird.data.files import check_new_folder
+    from bigbird.data.intervals import Interval, in_genome_order, parse_region, read_annotation
+    from bigbird.genomics.report import in_words, write_scan
+    from bigbird.genomics.scan import ScanConfig
+    from bigbird.genomics.scan import scan as carry_out
+    from bigbird.predictor import Predictor
+
+    check_new_folder(out)
+    opened = opened_genome(genome)
+    if opened is None:
+        raise InputError("scan needs the genome to run along, with --genome FASTA")
+    predictor = Predictor.load(model)
+    config = configs.changed(ScanConfig(), predictor.loaded.notes.get("scan", {}), source=f"model {model}")
+    config = configs.overridden(
+        config, [*(settings or []), *([f"threshold={threshold}"] if threshold is not None else [])]
+    )
+    contigs = opened.contigs
+    regions = in_genome_order((parse_region(text, contigs) for text in region or []), contigs)
+    regions = regions or [Interval(contig, 0, length) for contig, length in contigs.items()]
+    features = read_annotation(annotation, contigs) if annotation else []
+    tracks = [
+        carry_out(predictor, opened, place, config, watch=partial(watched, what=place.contig)) for place in regions
+    ]
+    result = write_scan(out, tracks, config, features, model=model)
+    for note in result.notes:
+        say(note)
+    if result.agreement is not None:
+        say(in_words(result.agreement))
+    say(f"{len(result.found)} calls are in {out / 'calls.bed'}; open {out / 'report.html'}")
+
+
+def held_out_for_model(
+    predictor: Predictor, corpus: Path, row_length: int | None, model: str
+) -> tuple[Predictor, Sequence[TokenRow]]:
+    """The held-out rows of a corpus, and the predictor that reads rows of that length."""
+    from dataclasses import replace
+
+    from bigbird.data.held_out import held_out_for
+    from bigbird.predictor import Predictor
+    from bigbird.tasks import MaskedLM
+
+    loaded = predictor.loaded
+    if not isinstance(loaded.task, MaskedLM):
+        raise InputError(f"{model} is no masked language model, so a corpus cannot tell how good it is; give a table")
+    block_size = loaded.encoder.pattern.block_size
+    length = row_length or loaded.task.max_length // block_size * block_size
+    if length > loaded.encoder.max_length:
+        raise InputError(f"--row-length {length} is more than the {loaded.encoder.max_length} tokens {model} reads")
+    if length % block_size:
+        raise InputError(
+            f"--row-length must be a multiple of the {block_size} tokens of a block of {model}, got {length}"
+        )
+    rows = held_out_for(corpus, loaded.tokenizer, row_length=length, block_size=block_size, source=f"model {model}")
+    return Predictor(replace(loaded, task=replace(loaded.task, max_length=length))), rows
+
+
+def records_for(predictor: Predictor, model: str, data: Path, genome: list[Path] | None) -> list[Record]:
+    """DNA records, for a model that reads DNA."""
+    from bigbird.data.records import read_records
+    from bigbird.tokenizers import TextTokenizer
+
+    if isinstance(predictor.loaded.tokenizer, TextTokenizer):
+        raise InputError(
+            f"{model} reads text, and records are DNA. To score it: bigbird prepare TEXTS --out corpus --tokenizer "
+            f"{model}, then bigbird evaluate {model} corpus"
+        )
+    return read_records(data, genome=opened_genome(genome))
