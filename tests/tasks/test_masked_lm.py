@@ -10,7 +10,7 @@ from bigbird.data.records import Record
 from bigbird.data.segment_pairs import PairRow, SegmentPair
 from bigbird.errors import ConfigError, DataError
 from bigbird.predictor import Predictor
-from bigbird.tasks import MaskedLM
+from bigbird.tasks import MaskedLM, masked_lm
 from bigbird.tasks.masked_scores import DocumentScores, by_document, difference
 from bigbird.tokenizers import DnaTokenizer
 from bigbird.tokenizers.train_text import train_text_tokenizer
@@ -287,3 +287,15 @@ def test_a_piece_longer_than_the_model_reads_is_refused():
 def test_a_task_that_makes_no_sense_is_refused(arguments, message):
     with pytest.raises(ConfigError, match=message):
         MaskedLM(**arguments)
+
+
+@pytest.mark.parametrize("num_hidden", [0, 1, 63, 64, 65])
+def test_the_number_of_guesses_is_made_up_to_whole_shapes_without_changing_any(num_hidden):
+    targets = torch.full((200,), -1.0)
+    targets[torch.arange(num_hidden) * 3] = torch.arange(num_hidden).float()
+    chosen = torch.nonzero(targets >= 0)[:, 0]
+    filled, known = masked_lm._filled(chosen, targets)
+    assert len(filled) == len(known) == -(-num_hidden // 64) * 64
+    assert torch.equal(filled[:num_hidden], chosen)
+    assert known[:num_hidden].tolist() == list(range(num_hidden))
+    assert (known[num_hidden:] == -100).all()
