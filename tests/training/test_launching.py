@@ -49,7 +49,7 @@ def test_a_run_of_two_processes_speaks_once(folder):
     assert code == 0, said
     assert said.count("after step 2:") == 1
     assert said.count("the best model is in run/model") == 1
-    assert said.count("this run needs about") == 1
+    assert said.count("each of the 2 processes here needs about") == 1
     assert len(said.splitlines()) == 5, said
 
 
