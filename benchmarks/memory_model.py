@@ -1,8 +1,9 @@
 """The memory foretold for a run against the peak of real runs, each in a process of its own.
 
-python benchmarks/memory_model.py benchmarks/results/memory_model.json
+python benchmarks/memory_model.py --out benchmarks/results/memory_model.json
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -53,9 +54,15 @@ NUM_STEPS = 4
 
 def main() -> None:
     """Measure all cases, or carry one out and print what it took."""
-    if sys.argv[1] == "--one":
-        print(json.dumps(one(json.loads(sys.argv[2]))))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="file for the figures")
+    parser.add_argument("--one", metavar="CASE", help="carry out one case, in JSON, and print what it took")
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(one(json.loads(given.one))))
         return
+    if given.out is None:
+        parser.error("say where the figures shall be written, with --out FILE")
     results = []
     for name, case in CASES.items():
         started = time.perf_counter()
@@ -71,7 +78,7 @@ def main() -> None:
         print(f"{name:24} {result['error']:+.1%}  peak {result['peak'] / 2**20:.0f} MiB  {parts}", end="  ", flush=True)
         print(f"{time.perf_counter() - started:.0f} s", flush=True)
     worst = max((abs(result["error"]) for result in results), default=None)
-    with written_whole(Path(sys.argv[1])) as path:
+    with written_whole(given.out) as path:
         path.write_text(json.dumps({"about": about(), "worst_error": worst, "results": results}, indent=1) + "\n")
 
 
