@@ -17,29 +17,6 @@ from bigbird.checkpoint import save_model
 from helpers import STRANDED, YES_NO, dna, loaded_model, motif_records
 
 
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch):
-    monkeypatch.setattr("bigbird.tasks.metrics.NUM_RESAMPLES", 10)
-
-
-@pytest.fixture
-def bigbird(monkeypatch, capsys, tmp_path):
-    """Run a command line in an empty folder: (exit code, output, what was said)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bigbird", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
 @pytest.fixture
 def files(tmp_path):
     """A genome, tables of labelled records and two small models."""

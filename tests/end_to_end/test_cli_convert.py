@@ -1,6 +1,5 @@
 """`bigbird convert` as people use it."""
 
-import sys
 from dataclasses import replace
 from functools import partial
 
@@ -8,7 +7,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bigbird import cli
 from bigbird.interop import converting, huggingface
 from bigbird.interop.tensorflow_checkpoint import convert_tensorflow
 from bigbird.model.encoder import Encoder
@@ -20,21 +18,6 @@ dense_folders = pytest.importorskip("dense_folders")
 dense_folder, SMALL = dense_folders.dense_folder, dense_folders.SMALL
 summarizer_folder = dense_folders.summarizer_folder
 SIZE = {"max_position_embeddings": 512, "type_vocab_size": 2}
-
-
-@pytest.fixture
-def bigbird(monkeypatch, capsys, tmp_path):
-    """Run a command line in an empty folder: (exit code, output, what was said)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bigbird", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 def test_a_bert_becomes_a_bigbird_and_every_step_is_told(tmp_path, bigbird, capsys):

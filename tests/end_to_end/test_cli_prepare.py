@@ -9,26 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from bigbird import cli
 from bigbird.data.manifest import read_manifest
 from corpora import contents, dna_lines
 from helpers import dna
 
 
 @pytest.fixture
-def bigbird(monkeypatch, capsys, tmp_path):
-    """Run a command line in an empty folder: (exit code, output, what was said)."""
-    monkeypatch.chdir(tmp_path)
+def bigbird(bigbird):
+    """Run a command line in an empty folder: (exit code, output, what was said in one line)."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bigbird", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, " ".join(captured.err.split())
+        code, out, said = bigbird(*arguments)
+        return code, out, " ".join(said.split())
 
     return run
 

@@ -2,12 +2,10 @@
 
 import json
 import re
-import sys
 from dataclasses import replace
 
 import pytest
 
-from bigbird import cli
 from bigbird.checkpoint import load_model, save_model
 from bigbird.data.prepared import PreparedCorpus
 from bigbird.interop.huggingface import save
@@ -16,29 +14,6 @@ from bigbird.tasks import MaskedLM
 from helpers import YES_NO, loaded_model
 from hub_folders import CONFIG, hub_folder
 from small_corpora import dna_corpus, text_corpus
-
-
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch):
-    monkeypatch.setattr("bigbird.tasks.metrics.NUM_RESAMPLES", 10)
-
-
-@pytest.fixture
-def bigbird(monkeypatch, capsys, tmp_path):
-    """Run a command line in an empty folder: (exit code, output, what was said)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bigbird", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def settings(*pairs):

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from bigbird import cli
 from bigbird.training import metrics_file
 from helpers import motif_records
 
@@ -19,25 +18,12 @@ SMALL = {
 
 
 @pytest.fixture
-def bigbird(monkeypatch, capsys, tmp_path):
+def bigbird(bigbird, tmp_path):
     """Run a command line in a folder with labelled records: (exit code, output, what was said)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bigbird.tasks.metrics.NUM_RESAMPLES", 10)
     for name, seed in (("train", 0), ("dev", 1)):
         rows = [f"{record.sequence},{record.labels[0]}" for record in motif_records(12, seed=seed)]
         (tmp_path / f"{name}.csv").write_text("\n".join(["sequence,label", *rows]) + "\n")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bigbird", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return bigbird
 
 
 def small_run(out, **changes):
