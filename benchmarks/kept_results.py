@@ -16,4 +16,9 @@ def kept(path: Path, key: str) -> dict[str, dict]:
         return {}
     file = json.loads(path.read_text())
     shared = {name: file[name] for name in ("about", "workers") if name in file}
-    return {name: {**shared, **result} for name, result in file[key].items()}
+    results = file[key]
+    if isinstance(results, list):  # as older files hold them
+        results = {
+            result["name"]: {name: value for name, value in result.items() if name != "name"} for result in results
+        }
+    return {name: {**shared, **result} for name, result in results.items()}
