@@ -18,6 +18,7 @@ from bigbird.training.batches import Batches
 from bigbird.training.distributed import Ranks
 from bigbird.training.memory_counting import Counted, count
 from bigbird.training.memory_used import memory_used
+from bigbird.training.row_lengths import row_lengths
 from bigbird.training.settings import TrainingConfig
 
 _FLOAT32 = 4
@@ -77,7 +78,7 @@ class MemoryModel:
         self.kind = device_of(loaded.model).type
         self._num_weights = sum(parameter.numel() for parameter in loaded.model.parameters())
         self.batches = Batches(loaded, config, source, ranks)
-        self._tokens = max(batch.layout.total_length for batch in self.batches.of_step(0))
+        self._tokens, self._is_varied = row_lengths(self.batches)
         self._counted = self._count(config)
         a_record = self._tokens / config.micro_batch_size
         self._scored = min(max(MAX_TOKENS_PER_BATCH, a_record), num_validation * a_record)
@@ -146,8 +147,7 @@ class MemoryModel:
         except ConfigError:  # too short for the overlap of its windows
             return setting, 1.0
         # Long records come in windows: whether shorter ones leave fewer tokens is seen on the records alone.
-        batches = replace(self.batches, loaded=shorter).of_step(0)
-        return setting, max(batch.layout.total_length for batch in batches) / self._tokens
+        return setting, row_lengths(replace(self.batches, loaded=shorter)).longest / self._tokens
 
 
 def resident_bytes() -> int:
