@@ -16,6 +16,7 @@ from bigbird.machine import give_back_freed_memory
 from bigbird.tasks.base import MAX_TOKENS_PER_BATCH, device_of
 from bigbird.training.batches import Batches
 from bigbird.training.distributed import Ranks
+from bigbird.training.freed_memory import TOLERATED
 from bigbird.training.memory_counting import Counted, count
 from bigbird.training.memory_used import memory_used
 from bigbird.training.row_lengths import row_lengths
@@ -30,6 +31,10 @@ class Gaps(NamedTuple):
 
     activations: float
     weights: float
+
+    def piling_up(self) -> Gaps:
+        """When steps differ in length: pieces pile up until they are given back, see `freed_memory`."""
+        return self._replace(activations=(1 + TOLERATED) * (1 + self.activations) - 1)
 
 
 # Fitted to measured runs (benchmarks/memory_model.py). There is more of it when a step has several micro-batches:
@@ -112,7 +117,8 @@ class MemoryModel:
             return _GAPS_ON_GPU
         at_once = self._config.micro_batch_size * self._ranks.count // self._config.context_parallel
         is_plain = self._config.batch_size == at_once and share == 1 and not self._config.checkpoint_activations
-        return _GAPS if is_plain else _GAPS_OF_SEVERAL
+        gaps = _GAPS if is_plain else _GAPS_OF_SEVERAL
+        return gaps.piling_up() if self._is_varied else gaps
 
     def cures(self, available: float) -> Iterator[tuple[str, Need]]:
         """Settings under which the run fits into so many bytes, the least change first."""
