@@ -68,18 +68,16 @@ CASES = {
     "windows, bfloat16, 8 x 2400 bp": {
         "hidden": 192, "layers": 4, "window_bp": 2400, "micro": 8, "precision": "bfloat16", "steps": 300,
     },
-    "windows, bfloat16, 1 x 20000 bp": {
-        "hidden": 192, "layers": 4, "window_bp": 20_000, "micro": 1, "precision": "bfloat16", "steps": 300,
+    "windows, bfloat16, width 64, 24 x 2400 bp": {
+        "hidden": 64, "layers": 4, "window_bp": 2400, "micro": 24, "precision": "bfloat16", "steps": 300,
     },
-    "windows, 2 x 6000 bp": {"hidden": 128, "layers": 6, "window_bp": 6000, "micro": 2, "steps": 300},
-    "windows, bfloat16, width 384, 3 x 2400 bp": {
-        "hidden": 384, "layers": 3, "window_bp": 2400, "micro": 3, "precision": "bfloat16", "steps": 300,
+    "windows, width 64, 2 x 20000 bp": {"hidden": 64, "layers": 4, "window_bp": 20_000, "micro": 2, "steps": 300},
+    "windows, width 64, 6 x 6000 bp": {"hidden": 64, "layers": 3, "window_bp": 6000, "micro": 6, "steps": 300},
+    "windows, bfloat16, width 384, 2 x 2400 bp": {
+        "hidden": 384, "layers": 3, "window_bp": 2400, "micro": 2, "precision": "bfloat16", "steps": 300,
     },
     "windows, bfloat16, 4 x 2400 bp twice": {
         "hidden": 192, "layers": 3, "window_bp": 2400, "micro": 4, "batch": 8, "precision": "bfloat16", "steps": 300,
-    },
-    "windows, bfloat16, 24 x 2400 bp": {
-        "hidden": 192, "layers": 4, "window_bp": 2400, "micro": 24, "precision": "bfloat16", "steps": 300,
     },
 }  # fmt: skip
 NUM_STEPS = 4
