@@ -8,6 +8,7 @@ whose steps all differ in length. With --only the results of the other cases tha
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -26,6 +27,7 @@ from bigbird.bench.about import about
 from bigbird.data import genome_windows
 from bigbird.data.files import json_text, written_whole
 from bigbird.data.sources import FileData
+from bigbird.errors import RunStopped
 from bigbird.machine import keep_freed_memory
 from bigbird.model.encoder import EncoderConfig
 from bigbird.recipes.genomics import pretrain
@@ -33,6 +35,7 @@ from bigbird.run import RunConfig, train
 from bigbird.run_start import Scratch
 from bigbird.tasks import Classification, MaskedLM
 from bigbird.training import room
+from bigbird.training.reporting import METRICS_FILE
 from bigbird.training.settings import TrainingConfig
 from kept_results import kept
 
@@ -90,6 +93,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="file for the figures")
     parser.add_argument("--only", nargs="+", metavar="CASE", choices=CASES, default=list(CASES))
+    parser.add_argument(
+        "--seconds", type=float, help="after which a case is stopped and what it took until then counts"
+    )
     parser.add_argument("--one", metavar="CASE", help="carry out one case, in JSON, and print what it took")
     given = parser.parse_args()
     if given.one:
@@ -100,22 +106,31 @@ def main() -> None:
     results = kept(given.out, "results")
     for name in given.only:
         case, started = CASES[name], time.perf_counter()
-        found = subprocess.run(
-            [sys.executable, __file__, "--one", json.dumps(case)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        if found.returncode:
-            print(name, "failed:", found.stderr[-2000:])
+        code, said, complaint = carried_out(case, given.seconds)
+        if code:
+            print(name, "failed:", complaint[-2000:])
             continue
-        result = {"case": case, **json.loads(found.stdout.splitlines()[-1])}
+        result = {"case": case, **json.loads(said.splitlines()[-1])}
         results[name] = result
         parts = {part: f"{value / 2**20:.0f}" for part, value in result["foretold"].items()}
         print(f"{name:24} {result['error']:+.1%}  peak {result['peak'] / 2**20:.0f} MiB  {parts}", end="  ", flush=True)
-        print(f"{time.perf_counter() - started:.0f} s", flush=True)
+        print(f"{result['steps']} steps, {time.perf_counter() - started:.0f} s", flush=True)
         write(given.out, {name: results[name] for name in CASES if name in results})
+
+
+def carried_out(case: dict, seconds: float | None) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a process that carries a case out, asked to stop after so many seconds."""
+    command = [sys.executable, __file__, "--one", json.dumps(case)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            said, complaint = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            said, complaint = process.communicate()
+    return process.returncode, said, complaint
 
 
 def write(path: Path, results: dict[str, dict]) -> None:
@@ -144,11 +159,15 @@ def one(case: dict) -> dict:
     room.told = listening
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        train(run_config(case, Path(folder)), Path(folder) / "run")
+        with contextlib.suppress(RunStopped):
+            train(run_config(case, Path(folder)), Path(folder) / "run")
         seconds = time.perf_counter() - started
+        events = map(json.loads, (Path(folder) / "run" / METRICS_FILE).read_text().splitlines())
+        steps = sum(event["event"] == "step" for event in events)
     peak = status("VmHWM")
     error = foretold["total"] / peak - 1
-    return {"about": about(), "foretold": foretold, "peak": peak, "error": error, "seconds": round(seconds, 1)}
+    measured = {"foretold": foretold, "peak": peak, "error": error, "steps": steps, "seconds": round(seconds, 1)}
+    return {"about": about(), **measured}
 
 
 def run_config(case: dict, folder: Path) -> RunConfig:
