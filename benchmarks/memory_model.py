@@ -79,6 +79,9 @@ CASES = {
     "windows, bfloat16, width 384, 2 x 2400 bp": {
         "hidden": 384, "layers": 3, "window_bp": 2400, "micro": 2, "precision": "bfloat16", "steps": 300,
     },
+    "windows, bfloat16, 24 x 2400 bp": {
+        "hidden": 192, "layers": 4, "window_bp": 2400, "micro": 24, "precision": "bfloat16", "steps": 300,
+    },
     "windows, bfloat16, 4 x 2400 bp twice": {
         "hidden": 192, "layers": 3, "window_bp": 2400, "micro": 4, "batch": 8, "precision": "bfloat16", "steps": 300,
     },
