@@ -4,7 +4,7 @@
 
 Prepares the novels, Python's enhancement proposals, the papers and human chromosome 16, each with a tokenizer trained
 on it, and lays epoch 0 out for several row lengths. "wasted" is the share of places that hold neither a token of a
-document nor a special token.
+document nor a special token. With --only the results of the other corpora that --out holds are kept.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ import numpy as np
 
 from bigbird.bench.about import about
 from bigbird.data.corpus_plan import plan_epoch
-from bigbird.data.files import json_text
+from bigbird.data.files import json_text, written_whole
 from bigbird.data.packing import RowShape
 from bigbird.data.prepare_config import PrepareConfig
 from bigbird.data.prepared import PreparedCorpus, packed_rows
 from bigbird.data.preparing import prepare
+from kept_results import kept
 
 CORPORA = {
     "books": (["nlp/books/books.jsonl.gz"], "text-bpe:16000", "chapters.text"),
@@ -50,6 +51,8 @@ def measured(data: Path, name: str, folder: Path, workers: int) -> dict[str, obj
     opened = time.perf_counter() - started
     manifest = corpus.manifest
     return {
+        "about": about(),
+        "workers": workers,
         "tokenizer": tokenizer,
         "documents": manifest.num_documents,
         "letters": manifest.num_letters,
@@ -96,13 +99,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    found = {}
+    found = kept(options.out, "corpora")
     for name in options.only:
         with TemporaryDirectory(prefix="bigbird-corpus-") as folder:
             found[name] = measured(options.data, name, Path(folder), options.workers)
         print(name, {f"{row['row_length']}/{row['block_size']}": f"{row['wasted']:.2%}" for row in found[name]["rows"]})
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json_text({"about": about(), "what": __doc__, "workers": options.workers, "corpora": found}))
+    with written_whole(options.out) as path:
+        path.write_text(json_text({"what": __doc__, "corpora": found}))
 
 
 if __name__ == "__main__":

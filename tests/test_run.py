@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bigbird import config as configs
 from bigbird.attention import PatternSpec
+from bigbird.data.folder_lock import folder_lock
 from bigbird.data.genome_windows import GenomeData
 from bigbird.data.sources import FileData
 from bigbird.errors import CheckpointError, ConfigError, DataError
@@ -19,7 +20,6 @@ from bigbird.run import RunConfig, train
 from bigbird.run_folder import MAY_CHANGE
 from bigbird.run_start import Scratch
 from bigbird.tasks import Classification, TokenClassification
-from bigbird.training.run_lock import run_lock
 from bigbird.training.settings import TrainingConfig
 from helpers import dna, motif_records
 
@@ -296,9 +296,9 @@ def test_a_run_goes_on_from_the_state_of_a_step(tmp_path):
 
 
 def test_a_folder_another_run_is_using_is_refused_and_nothing_changes(tmp_path):
-    with run_lock(tmp_path / "run"):
+    with folder_lock(tmp_path / "run"):
         before = snapshot(tmp_path)
-        with pytest.raises(ConfigError, match=r"run is in use by another run \(process \d+ on "):
+        with pytest.raises(ConfigError, match=r"run is in use by another program \(process \d+ on "):
             run(tmp_path / "run", settings())
         assert snapshot(tmp_path) == before
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from bigbird.checkpoint import load_notes
 from bigbird.data.files import check_new_folder, written_whole
+from bigbird.data.folder_lock import folder_lock
 from bigbird.data.sources import Datasets
 from bigbird.errors import CheckpointError, ConfigError
 from bigbird.training.distributed import Ranks
 from bigbird.training.reporting import METRICS_FILE
-from bigbird.training.run_lock import run_lock
 from bigbird.training.run_record import MODEL_FOLDER, RUN_FILE
 from bigbird.training.state_store import has_state
 from bigbird.training.trainer import STATE_FOLDER
@@ -34,7 +34,7 @@ CORPUS_NOTE = "corpus_sha256"  # among a model's notes: of the manifest of the c
 def locked(folder: Path) -> AbstractContextManager[None]:
     """Make the folder if need be and keep other runs out of it; raises when another is at work there."""
     check_new_folder(folder)
-    return run_lock(folder)
+    return folder_lock(folder)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,3 +55,14 @@ def test_patterns_are_kept_for_the_latest_layouts_alone():
 def test_an_empty_document_is_refused(lengths):
     with pytest.raises(ShapeError, match=r"every document needs at least one token, got lengths \["):
         DocumentLayout(lengths, block_size=4)
+
+
+def test_a_row_is_filled_up_to_a_multiple_of_blocks_and_its_documents_stay_where_they_are():
+    layout, filled = DocumentLayout((61, 90), block_size=4), DocumentLayout((61, 90), block_size=4, block_multiple=8)
+    assert (layout.total_length // 4, filled.total_length // 4, filled.num_empty_blocks) == (39, 40, 1)
+    assert torch.equal(layout.places(), filled.places())
+    spec = PatternSpec(block_size=4)
+    pattern, longer = (one.pattern(spec, num_heads=2, layer=1).counts() for one in (layout, filled))
+    assert torch.equal(longer[:, :39, :39], pattern)
+    assert longer.sum() == pattern.sum()
+    assert DocumentLayout((8,), block_size=4, block_multiple=3).total_length == 24  # 16 places at least

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bigbird.data import corpus_tokenizer
-from bigbird.data.folder_lock import locked
+from bigbird.data.folder_lock import LOCK_FILE, folder_lock
 from bigbird.data.prepared import PreparedCorpus
 from bigbird.errors import BigBirdError, CheckpointError, ConfigError, DataError, InputError
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer
@@ -352,9 +352,20 @@ def test_fewer_byte_pairs_than_asked_for_are_told(tmp_path):
 
 
 def test_two_at_once_are_refused(tmp_path, lines):
-    with locked(tmp_path / "corpus"), pytest.raises(InputError, match="another program is writing into"):
+    with (
+        folder_lock(tmp_path / "corpus"),
+        pytest.raises(InputError, match=r"corpus is in use by another program \(process \d+ on "),
+    ):
         prepared(tmp_path / "corpus", lines)
     prepared(tmp_path / "corpus", lines)
+    assert not (tmp_path / "corpus" / LOCK_FILE).exists()
+
+
+def test_what_a_killed_preparation_left_is_gone_on_with(tmp_path, lines):
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / LOCK_FILE).write_text("process 1 on elsewhere\n")
+    prepared(tmp_path / "corpus", lines)
+    assert not (tmp_path / "corpus" / LOCK_FILE).exists()
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path, lines):

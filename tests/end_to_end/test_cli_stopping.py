@@ -62,7 +62,7 @@ def test_a_run_is_stopped_by_sigterm_and_ctrl_c_and_goes_on_and_nobody_else_may_
             wait_for_step(folder, last + 2)
             if last:
                 _, said = train(folder, "--resume").communicate(timeout=100)
-                assert re.fullmatch(rf"bigbird: run is in use by another run \(process {running.pid} on .*\n", said)
+                assert re.fullmatch(rf"bigbird: run is in use by another program \(process {running.pid} on .*\n", said)
             running.send_signal(number)
             _, said = running.communicate(timeout=60)
         assert running.returncode == code, said
@@ -73,7 +73,7 @@ def test_a_run_is_stopped_by_sigterm_and_ctrl_c_and_goes_on_and_nobody_else_may_
         assert steps(folder) == list(range(1, int(step) + 1))
         assert int(step) > last
         assert (folder / f"run/state/step-{int(step):09d}/manifest.json").exists()
-        assert not (folder / "run/run.lock").exists()
+        assert not (folder / "run/.lock").exists()
         assert "Traceback" not in said
         last = int(step)
     with train(folder, "--resume-from", str(last), num_steps=last + 1) as running:

@@ -22,6 +22,7 @@ def test_killed_and_stopped_runs_end_bit_for_bit_as_one_left_alone(tmp_path):
     found = driven(
         "kill_resume.py", "--kills", "5", "--inside", "1", "--stops", "1", "--num-steps", "24", out=tmp_path / "k.json"
     )
+    (found,) = found["series"].values()
     assert found["kills"] >= 5 and found["kills_inside_a_write"] >= 1 and found["stops"] >= 1
     assert found["differences"] == [] and found["runs_compared"] >= 1
 

@@ -15,6 +15,7 @@ from bigbird.errors import ConfigError
 from bigbird.tasks import MaskedLM
 from bigbird.training import memory_counting, room
 from bigbird.training.distributed import Ranks, alone
+from bigbird.training.freed_memory import TOLERATED
 from bigbird.training.live_tensors import LiveTensors
 from bigbird.training.memory_counting import Line, count
 from bigbird.training.memory_model import MemoryModel, Need, resident_bytes
@@ -179,6 +180,22 @@ def test_an_evaluation_needs_memory_for_as_many_tokens_as_it_takes_at_once():
         for number in (1, 10_000)
     )
     assert many.activations > 2 * few.activations
+
+
+def test_pieces_that_pile_up_are_foretold_where_steps_differ_in_length_and_only_there():
+    records = [record for number in range(20) for record in motif_records(1, length=60 + 9 * number)]
+    one, varied = (model_of(source=source).need() for source in (SOURCE, FixedRecords(records)))
+    for need, share in ((one, 0.3), (varied, (1 + TOLERATED) * 1.3 - 1)):
+        assert need.gaps == pytest.approx(share * need.activations + need.state / 4)
+
+
+def test_the_longest_of_the_first_steps_is_foretold():
+    records = [record for number in range(20) for record in motif_records(1, length=60 + 9 * number)]
+    model = model_of(source=FixedRecords(records))
+    places = [batch.layout.total_length for step in range(8) for batch in model.batches.of_step(step)]
+    assert model.need().activations == pytest.approx(
+        model._counted.learning(max(places), num_layers=model._loaded.encoder.num_layers)
+    )
 
 
 def test_what_this_process_holds_can_be_told():

@@ -25,11 +25,13 @@ class DocumentLayout:
 
         | a a a . | b b b b | b . . . | c c c c |        . is filling, hidden from attention
 
-    A row of fewer than 16 places is filled up with empty blocks.
+    A row of fewer than 16 places is filled up with empty blocks, as is one whose number of blocks is no multiple of
+    `block_multiple`. They change no document's result.
     """
 
     lengths: tuple[int, ...]
     block_size: int
+    block_multiple: int = 1
 
     def __post_init__(self) -> None:
         if not self.lengths or min(self.lengths) < 1:
@@ -70,8 +72,9 @@ class DocumentLayout:
     @property
     def num_empty_blocks(self) -> int:
         """Blocks of filling behind the last document."""
-        missing = max(0, MIN_ROWS - sum(self.block_counts) * self.block_size)
-        return -(-missing // self.block_size)
+        num_blocks = sum(self.block_counts)
+        least = max(num_blocks, -(-MIN_ROWS // self.block_size))
+        return least + -least % self.block_multiple - num_blocks
 
     def places(self, device: torch.device | str = "cpu") -> Tensor:
         """Where each real token lies, document after document: int64 [sum of lengths]."""

@@ -27,7 +27,7 @@ from bigbird.data.corpus_tokenizer import (
     training_sample,
 )
 from bigbird.data.files import check_new_folder
-from bigbird.data.folder_lock import LOCK_FILE, locked
+from bigbird.data.folder_lock import LOCK_FILE, folder_lock
 from bigbird.data.manifest import MANIFEST_FILE, Manifest, SourceEntry, read_manifest, write_manifest
 from bigbird.data.prepare_config import PrepareConfig
 from bigbird.data.preparing_progress import PreparingProgress
@@ -60,7 +60,7 @@ def prepare(
     asked = asked_tokenizer(config.tokenizer)
     files = find_files(config.sources, leave_out=folder)
     _check_folder(folder)
-    with locked(folder):
+    with folder_lock(folder):
         return _Preparing(config, folder, asked, files, progress, workers).run()
 
 

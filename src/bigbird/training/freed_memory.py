@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bigbird.machine import give_back_freed_memory
 from bigbird.training.memory_used import memory_used
 
-_TOLERATED = 0.5  # of what a step uses in passing; giving back makes the next step slower by about a third
+TOLERATED = 0.5  # of what a step uses in passing; giving back makes the next step slower by about a third
 
 
 def _resident() -> int:
@@ -21,7 +21,7 @@ class FreedMemory:
     what one leaves does not fit the next: a process of 1 GiB was seen to grow to 5 GiB in 2,000 steps. So all of it is
     given back when too much has piled up:
 
-        bytes |            /|    /|           _TOLERATED
+        bytes |            /|    /|           TOLERATED
               |   __/\__/\/ |/\/  |/\/        what a step uses in passing
               |___________________________    what stays
                 steps       given back
@@ -41,7 +41,7 @@ class FreedMemory:
         if self._stays is None or self._is_fresh:  # a step after giving back shows what a step uses in passing
             stays = self._release() if self._stays is None else self._stays
             self._in_passing, self._is_fresh = max(self._in_passing, resident - stays), False
-        elif resident > self._stays + (1 + _TOLERATED) * self._in_passing:
+        elif resident > self._stays + (1 + TOLERATED) * self._in_passing:
             self._release()
 
     def _release(self) -> int:

@@ -16,8 +16,10 @@ from bigbird.machine import give_back_freed_memory
 from bigbird.tasks.base import MAX_TOKENS_PER_BATCH, device_of
 from bigbird.training.batches import Batches
 from bigbird.training.distributed import Ranks
+from bigbird.training.freed_memory import TOLERATED
 from bigbird.training.memory_counting import Counted, count
 from bigbird.training.memory_used import memory_used
+from bigbird.training.row_lengths import row_lengths
 from bigbird.training.settings import TrainingConfig
 
 _FLOAT32 = 4
@@ -29,6 +31,10 @@ class Gaps(NamedTuple):
 
     activations: float
     weights: float
+
+    def piling_up(self) -> Gaps:
+        """When steps differ in length: pieces pile up until they are given back, see `freed_memory`."""
+        return self._replace(activations=(1 + TOLERATED) * (1 + self.activations) - 1)
 
 
 # Fitted to measured runs (benchmarks/memory_model.py). There is more of it when a step has several micro-batches:
@@ -77,7 +83,7 @@ class MemoryModel:
         self.kind = device_of(loaded.model).type
         self._num_weights = sum(parameter.numel() for parameter in loaded.model.parameters())
         self.batches = Batches(loaded, config, source, ranks)
-        self._tokens = max(batch.layout.total_length for batch in self.batches.of_step(0))
+        self._tokens, self._is_varied = row_lengths(self.batches)
         self._counted = self._count(config)
         a_record = self._tokens / config.micro_batch_size
         self._scored = min(max(MAX_TOKENS_PER_BATCH, a_record), num_validation * a_record)
@@ -111,7 +117,8 @@ class MemoryModel:
             return _GAPS_ON_GPU
         at_once = self._config.micro_batch_size * self._ranks.count // self._config.context_parallel
         is_plain = self._config.batch_size == at_once and share == 1 and not self._config.checkpoint_activations
-        return _GAPS if is_plain else _GAPS_OF_SEVERAL
+        gaps = _GAPS if is_plain else _GAPS_OF_SEVERAL
+        return gaps.piling_up() if self._is_varied else gaps
 
     def cures(self, available: float) -> Iterator[tuple[str, Need]]:
         """Settings under which the run fits into so many bytes, the least change first."""
@@ -146,8 +153,7 @@ class MemoryModel:
         except ConfigError:  # too short for the overlap of its windows
             return setting, 1.0
         # Long records come in windows: whether shorter ones leave fewer tokens is seen on the records alone.
-        batches = replace(self.batches, loaded=shorter).of_step(0)
-        return setting, max(batch.layout.total_length for batch in batches) / self._tokens
+        return setting, row_lengths(replace(self.batches, loaded=shorter)).longest / self._tokens
 
 
 def resident_bytes() -> int:
