@@ -12,6 +12,7 @@ import pytest
 from bigbird.checkpoint import save_model
 from bigbird.cli import scan_progress
 from bigbird.cli.scan_progress import Pace
+from bigbird.genomics import whole_scan
 from helpers import STRANDED, dna, loaded_model
 
 SETTINGS = ["--genome", "genome.fa", "--set", "window_bp=400", "--set", "overlap_bp=100"]
@@ -26,29 +27,29 @@ def files(tmp_path):
     return tmp_path
 
 
-def scan_process(out, folder):
-    command = [sys.executable, "-c", SMALL_PARTS, "scan", "tokens", *SETTINGS, "--out", out]
-    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+def kill_when_begun(folder):
+    """Start a scan into the folder `killed`, and kill it once it has finished a few parts."""
+    command = [sys.executable, "-c", SMALL_PARTS, "scan", "tokens", *SETTINGS, "--out", "killed"]
+    deadline = time.monotonic() + 120
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL) as scan:
+        while len(list((folder / "killed" / ".scan").glob("*.npz"))) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(scan.pid, signal.SIGKILL)
+    assert scan.returncode == -signal.SIGKILL
 
 
-def test_a_killed_scan_goes_on_and_ends_in_the_same_bytes(files):
-    whole = scan_process("whole", files)
-    assert whole.wait() == 0, whole.stderr.read()
-    killed = scan_process("killed", files)
-    parts, deadline = files / "killed" / ".scan", time.monotonic() + 120
-    while len(list(parts.glob("*.npz"))) < 4 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(killed.pid, signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
+def test_a_killed_scan_goes_on_and_ends_in_the_same_bytes(bigbird, files, monkeypatch):
+    assert bigbird("scan", "tokens", *SETTINGS, "--out", "whole")[0] == 0
+    kill_when_begun(files)
     assert not (files / "killed" / "calls.bed").exists()
-    again = scan_process("killed", files)
-    said = again.communicate()[1]
-    assert again.returncode == 0, said
+    monkeypatch.setattr(whole_scan, "PART_BP", 600)
+    code, _, said = bigbird("scan", "tokens", *SETTINGS, "--out", "killed")
+    assert code == 0
     assert re.search(r"going on with the unfinished scan in killed: 0\.0\d\d of 0\.029 Mb are done", said)
     for name in OUTPUTS:
         if (files / "whole" / name).exists():
             assert (files / "killed" / name).read_bytes() == (files / "whole" / name).read_bytes(), name
-    assert not parts.exists()
+    assert not (files / "killed" / ".scan").exists()
 
 
 def test_a_log_is_told_now_and_then_how_far_the_scan_is(bigbird, files, monkeypatch):
