@@ -1,0 +1,82 @@
+"""The log odds of each label at a place of a sequence, as tensors: what explanations are about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bigbird.checkpoint import LoadedModel
+from bigbird.data.records import Record, other_strand
+from bigbird.errors import ConfigError
+from bigbird.tasks import Classification, Example, TokenClassification
+from bigbird.tasks.base import Batch, device_of
+
+_Rows = Callable[[Any, Batch, Sequence[Example], Sequence[int]], Tensor]
+
+
+class Reader:
+    """Reads a model's answers where they are wanted.
+
+        reader = Reader(loaded)
+        reader.log_odds(*reader.prepared(["ACGT…", …], places=[120, …]))     [sequences, labels]
+
+    Both strands are averaged where the model's predictions average them, so that the sigmoid of the log odds is the
+    probability that `Predictor` gives. Of labels of which one alone is right ("one") they are the odds against all
+    others together.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded = loaded
+        if type(loaded.task) not in _ROWS:
+            raise ConfigError("explaining needs a model with labels; this one guesses hidden tokens")
+        labels = loaded.task.labels
+        others = [other_strand(label) for label in labels]
+        self._turned = [labels.index(b if b in labels else a) for a, b in zip(labels, others, strict=True)]
+
+    def prepared(self, sequences: Sequence[str], places: Sequence[int]) -> tuple[Batch, list[Example], Sequence[int]]:
+        """The sequences packed into one row, and what is read of it."""
+        task, tokenizer = self._loaded.task, self._loaded.tokenizer
+        examples = [
+            example
+            for index, sequence in enumerate(sequences)
+            for example in task.encode(Record(sequence=sequence), tokenizer, index=index, purpose="predict")
+        ]
+        batch = task.collate(examples, block_size=self._loaded.encoder.pattern.block_size)
+        return batch.to(device_of(self._loaded.model)), examples, places
+
+    def log_odds(self, batch: Batch, examples: Sequence[Example], places: Sequence[int]) -> Tensor:
+        """float32 [sequences, labels], differentiable where gradients are on."""
+        task = self._loaded.task
+        rows = _ROWS[type(task)](self._loaded.model, batch, examples, [places[e.record] for e in examples]).float()
+        own = [row[self._turned] if e.is_reversed else row for row, e in zip(rows, examples, strict=True)]
+        records = torch.tensor([example.record for example in examples], device=rows.device)
+        logits = torch.stack([torch.stack(own)[records == index].mean(0) for index in range(len(places))])
+        return _against_others(logits) if isinstance(task, Classification) and task.answer == "one" else logits
+
+
+def _of_documents(model: Any, batch: Batch, _: Sequence[Example], _places: Sequence[int]) -> Tensor:
+    rows: Tensor = model(batch.token_ids, batch.layout)
+    return rows
+
+
+def _of_tokens(model: Any, batch: Batch, examples: Sequence[Example], places: Sequence[int]) -> Tensor:
+    """The logits of the token that stands for the place, in each example."""
+    tokens = [
+        start + int(((example.starts <= place) & (place < example.ends)).argmax())
+        for start, example, place in zip(batch.layout.starts, examples, places, strict=True)
+    ]
+    logits: Tensor = model(batch.token_ids, batch.layout)
+    return logits[torch.tensor(tokens, device=logits.device)]
+
+
+_ROWS: Mapping[type, _Rows] = {Classification: _of_documents, TokenClassification: _of_tokens}
+
+
+def _against_others(logits: Tensor) -> Tensor:
+    """Log odds of each label against all others: logit - log of the sum of the others' exponentials."""
+    hidden = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
+    others = logits[:, None].expand(-1, logits.shape[1], -1).masked_fill(hidden, float("-inf"))
+    return logits - others.logsumexp(2)
