@@ -14,7 +14,7 @@ from bigbird.errors import ConfigError
 from bigbird.tasks import Classification, Example, TokenClassification
 from bigbird.tasks.base import Batch, device_of
 
-_Rows = Callable[[Any, Batch, Sequence[Example], Sequence[int]], Tensor]
+_Rows = Callable[[Any, Batch, Sequence[Example], Sequence[int]], tuple[Tensor, list[int]]]
 
 
 class Reader:
@@ -50,26 +50,39 @@ class Reader:
     def log_odds(self, batch: Batch, examples: Sequence[Example], places: Sequence[int]) -> Tensor:
         """float32 [sequences, labels], differentiable where gradients are on."""
         task = self._loaded.task
-        rows = _ROWS[type(task)](self._loaded.model, batch, examples, [places[e.record] for e in examples]).float()
-        own = [row[self._turned] if e.is_reversed else row for row, e in zip(rows, examples, strict=True)]
+        rows, trust = _ROWS[type(task)](self._loaded.model, batch, examples, [places[e.record] for e in examples])
+        weights = rows.new_tensor(trust, dtype=torch.float32)[:, None]
+        own = [row[self._turned] if e.is_reversed else row for row, e in zip(rows.float(), examples, strict=True)]
+        weighted = torch.stack(own) * weights
         records = torch.tensor([example.record for example in examples], device=rows.device)
-        logits = torch.stack([torch.stack(own)[records == index].mean(0) for index in range(len(places))])
+        logits = torch.stack(
+            [weighted[records == index].sum(0) / weights[records == index].sum() for index in range(len(places))]
+        )
         return _against_others(logits) if isinstance(task, Classification) and task.answer == "one" else logits
 
 
-def _of_documents(model: Any, batch: Batch, _: Sequence[Example], _places: Sequence[int]) -> Tensor:
+def _of_documents(
+    model: Any, batch: Batch, examples: Sequence[Example], _places: Sequence[int]
+) -> tuple[Tensor, list[int]]:
     rows: Tensor = model(batch.token_ids, batch.layout)
-    return rows
+    return rows, [1] * len(examples)
 
 
-def _of_tokens(model: Any, batch: Batch, examples: Sequence[Example], places: Sequence[int]) -> Tensor:
-    """The logits of the token that stands for the place, in each example."""
-    tokens = [
-        start + int(((example.starts <= place) & (place < example.ends)).argmax())
-        for start, example, place in zip(batch.layout.starts, examples, places, strict=True)
-    ]
+def _of_tokens(
+    model: Any, batch: Batch, examples: Sequence[Example], places: Sequence[int]
+) -> tuple[Tensor, list[int]]:
+    """The logits of the token that stands for the place, in each example, and how far it lies from the nearer edge.
+
+    By that predictions weigh windows and strands; 0 where an example does not hold the place.
+    """
+    tokens, trust = [], []
+    for start, example, place in zip(batch.layout.starts, examples, places, strict=True):
+        holds = (example.starts <= place) & (place < example.ends)
+        token = int(holds.argmax())
+        tokens.append(start + token)
+        trust.append(min(token, len(holds) - 1 - token) if holds.any() else 0)
     logits: Tensor = model(batch.token_ids, batch.layout)
-    return logits[torch.tensor(tokens, device=logits.device)]
+    return logits[torch.tensor(tokens, device=logits.device)], trust
 
 
 _ROWS: Mapping[type, _Rows] = {Classification: _of_documents, TokenClassification: _of_tokens}

@@ -45,7 +45,7 @@ class Mutations(NamedTuple):
 
     def importance(self, column: int) -> NDArray[np.float32]:
         """What each base does for a label: minus the mean effect of the three others, 0 where it is N. [bases]."""
-        importance: NDArray[np.float32] = -np.nan_to_num(self.effects[:, :4, column]).sum(1) / 3
+        importance: NDArray[np.float32] = 0 - np.nan_to_num(self.effects[:, :4, column]).sum(1) / 3
         return importance
 
 
