@@ -147,6 +147,12 @@ def test_labels_left_out_are_told(data, caplog):
     assert re.search(r"1 of 3 labels are left out: they have fewer than 1 peaks", caplog.text)
 
 
+def test_labels_can_be_chosen(data):
+    assert dataclasses.replace(data, labels=("wide",)).open().labels == ("wide",)
+    with pytest.raises(ConfigError, match=r"no peak has the label 'wid' of data.labels; there are rare, summit, wide"):
+        dataclasses.replace(data, labels=("wid",)).open()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

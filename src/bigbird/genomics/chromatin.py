@@ -18,7 +18,7 @@ from bigbird.data.records import Record, Span, on_genome, stranded_labels
 from bigbird.data.sources import Datasets, check_least, check_seed
 from bigbird.errors import ConfigError, DataError
 from bigbird.genomics.tiles import known_parts, tiled
-from bigbird.tasks.bins import bins_of_span
+from bigbird.tasks.bins import bins_of_span, some_of
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ class ChromatinData:
     step_bp             bases in the middle of a validation record that count; the rest is context, which may reach
                         beyond the region. The records' middles lie side by side. 0: window_bp
     min_peaks           labels with fewer peaks in the training regions are left out
+    labels              those to learn instead, however few their peaks are
     """
 
     genomes: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ class ChromatinData:
     bin_bp: int = 200
     step_bp: int = 0
     min_peaks: int = 200
+    labels: tuple[str, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -78,7 +80,9 @@ class ChromatinData:
         )
         check_apart(train, validation)
         peaks = Peaks(read_peaks([Path(path) for path in self.peaks], genome.contigs))
-        peaks = peaks.only(frequent_labels(peaks, train, self.min_peaks))
+        peaks = peaks.only(
+            known_labels(peaks, self.labels) if self.labels else frequent_labels(peaks, train, self.min_peaks)
+        )
         source = ChromatinWindows(genome, peaks, train, self)
         step_bp = self.step_bp or self.window_bp
         tiles = tiled(genome, validation, window_bp=self.window_bp, step_bp=step_bp, bin_bp=self.bin_bp)
@@ -129,6 +133,14 @@ class Peaks:
     def counts_in(self, regions: Sequence[Interval]) -> Counter[str]:
         """Peaks of each label in some regions."""
         return Counter(peak.name for region in regions for peak in self.within(region))
+
+
+def known_labels(peaks: Peaks, labels: Sequence[str]) -> Sequence[str]:
+    """The labels; raises for one that no peak has."""
+    unknown = [label for label in labels if label not in peaks.labels]
+    if unknown:
+        raise ConfigError(f"no peak has the label {unknown[0]!r} of data.labels; there are {some_of(peaks.labels)}")
+    return labels
 
 
 def frequent_labels(peaks: Peaks, regions: Sequence[Interval], least: int) -> tuple[str, ...]:

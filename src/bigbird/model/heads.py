@@ -15,6 +15,8 @@ from bigbird.model.activation import ACTIVATIONS
 from bigbird.model.encoder import Encoder, EncoderConfig
 from bigbird.model.linear import Linear, linear
 
+_RARE = -4.0  # log odds of 2 %: of a genome's bins few have a label, and learning that alone would take a while
+
 
 class SequenceClassifier(nn.Module):
     """Labels for a whole document, read off its first token: [documents, num_labels] logits."""
@@ -107,6 +109,7 @@ class BinClassifier(nn.Module):
         self.inner = Linear(2 * config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = Linear(config.hidden_size, num_labels)
+        nn.init.constant_(self.classifier.bias, _RARE)
 
     def forward(self, token_ids: Tensor, layout: Layout, bins: Bins) -> Tensor:
         """token_ids: packed int64 [total] -> [bins, num_labels]."""

@@ -37,7 +37,7 @@ def bin_truth(record: Record, labels: Sequence[str], *, bin_bp: int, context_bp:
     columns = {label: column for column, label in enumerate(labels)}
     for start, end, label in record.spans:
         if label not in columns:
-            raise DataError(f"record {record.name!r} has a span {label!r}; it must be one of {_some(labels)}")
+            raise DataError(f"record {record.name!r} has a span {label!r}; it must be one of {some_of(labels)}")
         first, last = bins_of_span(start, end, bin_bp)
         targets[max(first, 0) : max(last, 0), columns[label]] = True
     letters = np.frombuffer(record.sequence[: num_bins * bin_bp].encode("latin-1", "replace"), np.uint8)
@@ -55,5 +55,6 @@ def bins_of_span(start: int, end: int, bin_bp: int) -> tuple[int, int]:
     return -(-(start + end) // (2 * bin_bp)) - 1, (start + end) // (2 * bin_bp) + 1
 
 
-def _some(labels: Sequence[str]) -> str:
+def some_of(labels: Sequence[str]) -> str:
+    """The first labels, and how many more there are."""
     return ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
