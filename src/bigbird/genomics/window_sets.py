@@ -99,23 +99,24 @@ def loci_of(intervals: Sequence[Interval]) -> list[int]:
 
 def write_window_set(folder: Path, windows: WindowSet) -> dict[str, Any]:
     """Write a new folder, whole or not at all; returns what stands in set.json."""
+    parts = [part for part in PARTS if part in windows.parts]
     with new_folder(folder) as temporary:
-        about = {
+        about: dict[str, Any] = {
             "format": FORMAT,
             "what": windows.what,
             "bigbird": metadata.version("bigbird"),
             "genome": dict(windows.genome),
             "settings": dict(windows.settings),
-            "parts": {part: _counts(windows.parts[part]) for part in PARTS if part in windows.parts},
+            "parts": {part: _counts(windows.parts[part]) for part in parts},
             "notes": list(windows.notes),
             **windows.findings,
         }
-        for part in about["parts"]:
+        for part in parts:
             _write_table(temporary / f"{part}.tsv", windows.parts[part])
         text = json_text(about)
         (temporary / SET_FILE).write_text(text, encoding="utf-8")
-    about = json.loads(text)
-    return about
+    written: dict[str, Any] = json.loads(text)
+    return written
 
 
 def _counts(windows: Sequence[SetWindow]) -> dict[str, object]:
