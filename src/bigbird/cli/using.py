@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +15,11 @@ from bigbird.cli.tables import write_table
 from bigbird.errors import InputError
 
 if TYPE_CHECKING:
+    from bigbird.data.genome import Genome
+    from bigbird.data.intervals import Feature, Interval
     from bigbird.data.packing import TokenRow
     from bigbird.data.records import Record
+    from bigbird.genomics.scan import ScanConfig
     from bigbird.predictor import Predictor
 
 
@@ -114,9 +116,7 @@ def scan(
     from bigbird import config as configs
     from bigbird.data.files import check_new_folder
     from bigbird.data.intervals import Interval, in_genome_order, parse_region, read_annotation
-    from bigbird.genomics.report import in_words, write_scan
     from bigbird.genomics.scan import ScanConfig
-    from bigbird.genomics.scan import scan as carry_out
     from bigbird.predictor import Predictor
 
     check_new_folder(out)
@@ -132,10 +132,36 @@ def scan(
     regions = in_genome_order((parse_region(text, contigs) for text in region or []), contigs)
     regions = regions or [Interval(contig, 0, length) for contig, length in contigs.items()]
     features = read_annotation(annotation, contigs) if annotation else []
-    tracks = [
-        carry_out(predictor, opened, place, config, watch=partial(watched, what=place.contig)) for place in regions
-    ]
-    result = write_scan(out, tracks, config, features, model=model)
+    _scan_into(out, predictor, opened, regions, config, model=model, genome_files=genome or [], features=features)
+
+
+def _scan_into(
+    out: Path,
+    predictor: Predictor,
+    genome: Genome,
+    regions: Sequence[Interval],
+    config: ScanConfig,
+    *,
+    model: str,
+    genome_files: Sequence[Path],
+    features: Sequence[Feature],
+) -> None:
+    """Scan, or go on with what a killed scan into the same folder has left, and write everything."""
+    from bigbird.checkpoint import find_model
+    from bigbird.cli.scan_progress import share_done, shown
+    from bigbird.genomics.report import in_words, write_scan
+    from bigbird.genomics.scan_store import ScanStore, scan_identity
+    from bigbird.genomics.whole_scan import bases_done, scan_regions
+
+    identity = scan_identity(find_model(model), config, genome_files, genome.contigs)
+    with ScanStore.opened(out, identity) as store:
+        total, begun = sum(region.length for region in regions), bases_done(store, regions, config)
+        if begun:
+            say(f"going on with the unfinished scan in {out}: {share_done(begun, total)} are done")
+        with shown(total, begun) as report:
+            tracks = scan_regions(predictor, genome, regions, config, store=store, report=report)
+        result = write_scan(out, tracks, config, features, model=model)
+        store.remove()
     for note in result.notes:
         say(note)
     if result.agreement is not None:

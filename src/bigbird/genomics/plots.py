@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bigbird.data.files import written_whole
 from bigbird.data.intervals import Feature
 from bigbird.errors import require
-from bigbird.genomics.scan import Call, Track
+from bigbird.genomics.calls import Call
+from bigbird.genomics.track import Scores, Track
 
 _MAX_POINTS = 4000  # a picture has no more columns than that
 _COLOURS = ("#0b6e99", "#c2571a", "#4a7c3a", "#7d5ba6")  # told apart in grey and by the colour-blind
@@ -38,8 +39,9 @@ def draw_scan(
 
 def _draw_scores(axes: Any, track: Track, threshold: float) -> None:
     signs = _signs(track.labels)
+    places, all_heights = _thinned(track)
     for column, label in enumerate(track.labels):
-        places, heights = _thinned(track, column)
+        heights = all_heights[:, column]
         colour = _COLOURS[column % len(_COLOURS)]
         axes.fill_between(places, 0, signs[column] * heights, color=colour, linewidth=0.5, label=label, step="mid")
         axes.axhline(signs[column] * threshold, color=colour, linewidth=0.6, linestyle=":")
@@ -90,11 +92,14 @@ def _signs(labels: Sequence[str]) -> list[int]:
     return [-1 if label.endswith("-") else 1 for label in labels]
 
 
-def _thinned(track: Track, column: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Places (Mb) and scores with no more points than a picture shows: the highest of each group of bins."""
-    scores = np.nan_to_num(track.scores[:, column])
-    group = -(-len(scores) // _MAX_POINTS)
-    padded = np.pad(scores, (0, -len(scores) % group)).reshape(-1, group)
-    heights: NDArray[np.float32] = padded.max(1)
-    places = np.arange(len(padded), dtype=np.float64) * group * track.bin_bp
+def _thinned(track: Track) -> tuple[NDArray[np.float64], Scores]:
+    """Places (Mb) and scores [points, labels], no more than a picture shows: the highest of each group of bins."""
+    group = -(-len(track.scores) // _MAX_POINTS)
+    heights = np.zeros((-(-len(track.scores) // group), len(track.labels)), np.float32)
+    for first, scores in track.pieces():
+        groups = np.arange(first, first + len(scores)) // group
+        starts = np.flatnonzero(np.diff(groups, prepend=-1))
+        highest = np.maximum.reduceat(np.nan_to_num(scores), starts, axis=0)
+        heights[groups[starts]] = np.maximum(heights[groups[starts]], highest)
+    places = np.arange(len(heights), dtype=np.float64) * group * track.bin_bp
     return (track.region.start + places + group * track.bin_bp / 2) / 1e6, heights

@@ -54,16 +54,17 @@ def token_windows(
         raise DataError(f"{source} has an empty sequence; leave it out")
     sequence = clean_dna(record.sequence, source=source).sequence
     forward = tokenizer.encode_batch([sequence])[0]
-    yield from _cut(forward, tokenizer, max_length, overlap, is_reversed=False, length=length)
+    yield from windows_of(forward, tokenizer, max_length, overlap, is_reversed=False, length=length)
     if strands == "both":
         ids, starts, ends = tokenizer.encode_batch([reverse_complement(sequence)])[0]
         on_record = Encoding(ids, length - ends, length - starts)
-        yield from _cut(on_record, tokenizer, max_length, overlap, is_reversed=True, length=length)
+        yield from windows_of(on_record, tokenizer, max_length, overlap, is_reversed=True, length=length)
 
 
-def _cut(
+def windows_of(
     encoding: Encoding, tokenizer: Tokenizer, max_length: int, overlap: int, *, is_reversed: bool, length: int
 ) -> Iterator[TokenWindow]:
+    """The windows of one strand, whose tokens and places on the record of `length` characters `encoding` holds."""
     first, last = tokenizer.special_id("[CLS]"), tokenizer.special_id("[SEP]")
     size = max_length - 2
     for start in range(0, max(len(encoding.ids) - overlap, 1), size - overlap):

@@ -1,0 +1,40 @@
+"""What a model says along a record, whatever kind of answer it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigbird.errors import ConfigError
+from bigbird.tasks import Classification, Prediction, Task, TokenClassification
+
+_Along = Callable[[Any, int], NDArray[np.floating[Any]]]
+
+
+def _whole(prediction: Prediction, length: int) -> NDArray[np.floating[Any]]:
+    return np.broadcast_to(prediction.probabilities, (length, len(prediction.probabilities)))
+
+
+def _tokens(prediction: Prediction, _: int) -> NDArray[np.floating[Any]]:
+    probabilities: NDArray[np.floating[Any]] = prediction.probabilities
+    return probabilities
+
+
+_ALONG: Mapping[type, _Along] = {Classification: _whole, TokenClassification: _tokens}
+
+
+def check_readable(task: Task, purpose: str) -> None:
+    """Raise unless the task's predictions can be read along a sequence."""
+    if type(task) not in _ALONG:
+        raise ConfigError(f"{purpose} needs a model with labels; this one guesses hidden tokens")
+
+
+def probabilities_along(task: Task, prediction: Prediction, length: int) -> NDArray[np.floating[Any]]:
+    """The probability of each label at each base of a record of `length` bases: [length, labels].
+
+    A model with one answer for the whole record has it at every base.
+    """
+    return _ALONG[type(task)](prediction, length)
