@@ -1,6 +1,9 @@
 """The command line. Every heavy import stands inside the command that needs it, so that --help answers at once."""
 
-from bigbird.cli import training, using, explaining, representing, about  # isort: skip  the order in which --help lists the commands
+# isort: off  the order in which --help lists the commands
+from bigbird.cli import training, windows, using, explaining, representing, about
+
+# isort: on
 from bigbird.cli.entry import app, main
 
-__all__ = ["about", "app", "explaining", "main", "representing", "training", "using"]
+__all__ = ["about", "app", "explaining", "main", "representing", "training", "using", "windows"]

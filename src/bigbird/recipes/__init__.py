@@ -11,6 +11,7 @@ from bigbird.errors import ConfigError
 from bigbird.run import RunConfig
 
 RECIPES = {
+    "genomics.chromatin": "Proteins and marks in every 200 bases of a genome, from peaks (BED, narrowPeak)",
     "genomics.classification": "Labels for DNA sequences in your own files (FASTA, BED, CSV, TSV, JSONL)",
     "genomics.pretrain": "Masked-language-model pretraining on the DNA of a genome",
     "genomics.pretrain_prepared": "The same on a corpus made by `bigbird prepare`: every base once an epoch",

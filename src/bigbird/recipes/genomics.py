@@ -8,13 +8,14 @@ from bigbird.attention import PatternSpec
 from bigbird.data.genome_windows import GenomeData
 from bigbird.data.prepared import PreparedData
 from bigbird.data.sources import FileData
+from bigbird.genomics.chromatin import ChromatinData
 from bigbird.genomics.promoter_records import PromoterData
 from bigbird.genomics.promoters import LABELS
 from bigbird.model.encoder import EncoderConfig
 from bigbird.model.sizes import dimensions
 from bigbird.run import RunConfig
 from bigbird.run_start import Scratch
-from bigbird.tasks import Classification, MaskedLM, TokenClassification
+from bigbird.tasks import BinClassification, Classification, MaskedLM, TokenClassification
 from bigbird.training.settings import TrainingConfig
 
 
@@ -111,5 +112,32 @@ def promoter() -> RunConfig:
             evaluate_every=150,
             watch="average_precision/promoter+",  # the loss is lowest long before ranks and places are best
             save_every=150,
+        ),
+    )
+
+
+def chromatin() -> RunConfig:
+    """Which proteins and marks sit in every 200 bases of a genome, from peaks of any number of them."""
+    return RunConfig(
+        recipe="genomics.chromatin",
+        start=Scratch(
+            tokenizer="kmers",
+            bases_per_token=20,
+            encoder=replace(_ENCODER, dropout=0.2, pattern=PatternSpec(block_size=16)),
+        ),
+        task=BinClassification(labels=(), context_bp=1_000, strands="both"),
+        data=ChromatinData(window_bp=8_000, step_bp=6_000),
+        training=TrainingConfig(
+            num_steps=3000,
+            batch_size=16,
+            micro_batch_size=16,
+            learning_rate=1e-3,
+            warmup_steps=200,
+            schedule="cosine",
+            weight_decay=0.05,
+            precision="bfloat16",
+            evaluate_every=250,
+            watch="mean_average_precision",
+            save_every=250,
         ),
     )

@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from bigbird.data.records import Record, other_strand
+from bigbird.data.records import Record
 from bigbird.errors import ConfigError, DataError
 from bigbird.model.encoder import EncoderConfig
 from bigbird.model.heads import SequenceClassifier
 from bigbird.tasks import metrics
 from bigbird.tasks.base import Batch, Example, Loss, Purpose, device_of, in_batches, packed
 from bigbird.tasks.metrics import Estimate
-from bigbird.tasks.windows import Strands, check_window, token_windows
+from bigbird.tasks.windows import Strands, check_window, columns_of_other_strand, token_windows
 from bigbird.tokenizers import Tokenizer
 
 
@@ -104,7 +104,7 @@ class Classification:
         """See `Task`."""
         logits = np.concatenate([self._logits(model, batch, block_size) for batch in in_batches(examples)])
         is_reversed = np.array([example.is_reversed for example in examples])
-        logits[is_reversed] = logits[is_reversed][:, self._columns_of_other_strand()]
+        logits[is_reversed] = logits[is_reversed][:, columns_of_other_strand(self.labels)]
         records = np.array([example.record for example in examples])
         return [self._prediction(logits[records == record].mean(0)) for record in dict.fromkeys(records)]
 
@@ -138,13 +138,6 @@ class Classification:
                 f"{', '.join(self.labels)}"
             )
         return np.array([label in record.labels for label in self.labels], np.float32)
-
-    def _columns_of_other_strand(self) -> list[int]:
-        others = [other_strand(label) for label in self.labels]
-        return [
-            self.labels.index(other if other in self.labels else own)
-            for own, other in zip(self.labels, others, strict=True)
-        ]
 
     def _logits(self, model: nn.Module, examples: Sequence[Example], block_size: int) -> NDArray[np.float64]:
         batch = self.collate(examples, block_size=block_size).to(device_of(model))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bigbird import randomness
 
 NUM_RESAMPLES = 1000
+MOST_SHOWN = 20
 LOWER_IS_BETTER = ("loss", "bits_per_letter", "median_distance")  # first part of the name; all others: higher
 _BOOTSTRAP_SEED = 20_200_728  # any number; the day the paper appeared
 
@@ -27,6 +28,13 @@ class Estimate(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def headline(scores: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """What of many figures a person reads first: all but those of single labels; a few are all shown."""
+    if len(scores) <= MOST_SHOWN:
+        return dict(scores)
+    return {name: score for name, score in scores.items() if name.startswith("mean_") or "/" not in name}
 
 
 def bootstrap(metric: Callable[..., float], *columns: NDArray[np.generic]) -> Estimate:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigbird.data.records import Record
+from bigbird.data.records import Record, other_strand
 from bigbird.errors import ConfigError, DataError
 from bigbird.tokenizers import Encoding, Tokenizer, clean_dna, reverse_complement
 
@@ -31,6 +31,12 @@ def check_window(max_length: int, overlap: int) -> None:
             f"max_length must be at least 3 tokens and overlap between 0 and max_length - 3, got max_length "
             f"{max_length} and overlap {overlap}"
         )
+
+
+def columns_of_other_strand(labels: Sequence[str]) -> list[int]:
+    """Where each label's answer stands on the other strand: that of start+ at start-, others where they are."""
+    others = [other_strand(label) for label in labels]
+    return [labels.index(other if other in labels else own) for own, other in zip(labels, others, strict=True)]
 
 
 def token_windows(
