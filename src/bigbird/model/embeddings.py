@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bigbird.errors import ShapeError
-from bigbird.model.linear import Linear
+from bigbird.model.linear import Linear, linear
 
 NUM_LETTERS = 8  # such token ids are numbers of base 8, a digit per base: bigbird.tokenizers.KmerTokenizer
 _CONVOLUTION_BASES = 15  # a transcription factor's site is 6 to 15 bases wide
@@ -116,11 +116,8 @@ class BaseConvolution(nn.Module):
 
     def letters(self, token_ids: Tensor) -> Tensor:
         """The digits of the ids: int64 [total] -> [total, bases_per_token], each below NUM_LETTERS."""
-        return (
-            token_ids[:, None]
-            // NUM_LETTERS ** torch.arange(self.bases_per_token, device=token_ids.device)
-            % (NUM_LETTERS)
-        )
+        places = NUM_LETTERS ** torch.arange(self.bases_per_token, device=token_ids.device)
+        return token_ids[:, None] // places % NUM_LETTERS
 
     def of_shares(self, shares: Tensor, positions: Tensor) -> Tensor:
         """What `forward` makes of letters that need not be whole, to be differentiated.
@@ -139,11 +136,24 @@ class BaseConvolution(nn.Module):
         size, reach = self.bases_per_token, _CONVOLUTION_BASES // 2
         return _with_neighbours(letters, positions, distance=1)[:, size - reach : 2 * size + reach]
 
-    def _read(self, one_hot: Tensor, positions: Tensor) -> Tensor:
-        x = F.gelu(self.motifs(one_hot.mT.to(self.motifs.weight.dtype)).amax(-1), approximate="tanh")
+    def _read(self, letters: Tensor, positions: Tensor) -> Tensor:
+        x = F.gelu(self._strongest(letters), approximate="tanh")
         for neighbourhood in self.neighbourhoods:
             x = neighbourhood(x, positions)
         return x
+
+    def _strongest(self, letters: Tensor) -> Tensor:
+        """Each token's letters and neighbours, [total, bases, NUM_LETTERS] -> each motif's strongest response.
+
+        The convolution as one matrix product with a row per base: half the time of PyTorch's, forward and backward.
+        """
+        weight, device = self.motifs.weight, letters.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+        flat = letters.to(dtype).flatten(1)
+        windows = flat.unfold(1, _CONVOLUTION_BASES * NUM_LETTERS, NUM_LETTERS)  # [total, bases_per_token, letters]
+        responses = linear(windows, weight.mT.flatten(1), self.motifs.bias)
+        # The gradient of amax looks at every response again, that of max at the strongest alone.
+        return responses.max(1).values if torch.is_grad_enabled() else responses.amax(1)
 
 
 class _Neighbourhood(nn.Module):
