@@ -22,7 +22,7 @@ from bigbird.genomics.explanation import ExplainConfig, explain
 from bigbird.genomics.log_odds import Reader
 from bigbird.genomics.mutagenesis import BASES, mutations
 from bigbird.predictor import Predictor
-from bigbird.tasks import Classification, MaskedLM
+from bigbird.tasks import BinClassification, Classification, MaskedLM
 from bigbird.tokenizers import KmerTokenizer, reverse_complement
 from helpers import STRANDED, YES_NO, dna, loaded_model
 
@@ -203,7 +203,7 @@ def test_the_window_is_that_of_scans_or_the_region_of_a_label_for_the_whole():
     assert window_for(whole, 20, None) == 20
     assert window_for(whole, 20, 100) == 100
     for region, window in ((20, 511), (600, None), (20, 10)):
-        with pytest.raises(ConfigError, match=r"cannot be read: it must hold the region, and this model reads 510"):
+        with pytest.raises(ConfigError, match=r"cannot be read: it must hold \d+ bases, and this model reads 510"):
             window_for(tokens, region, window)
 
 
@@ -226,3 +226,32 @@ def test_tokens_of_several_bases_are_read_where_the_place_lies():
         for place in (0, 7, 8, 50, 100):
             chance = torch.sigmoid(reader.log_odds(*reader.prepared([sequence], [place]))[0]).numpy()
             np.testing.assert_allclose(chance, answer.probabilities[place], atol=1e-6)
+
+
+@pytest.mark.parametrize("max_length", [400, 50])
+def test_bins_are_read_where_the_place_lies(max_length):
+    task = BinClassification(
+        labels=("x", "y+", "y-"), bin_bp=20, context_bp=20, max_length=max_length, overlap=20, strands="both"
+    )
+    loaded = loaded_model(task, seed=1)
+    reader, sequences = Reader(loaded), [dna(160, 3), dna(200, 4)]
+    answers = list(Predictor(loaded).predict([Record(sequence=sequence) for sequence in sequences]))
+    with torch.no_grad():
+        for place in (20, 39, 40, 75, 139):
+            chance = torch.sigmoid(reader.log_odds(*reader.prepared(sequences, [place, place]))).numpy()
+            for row, answer in zip(chance, answers, strict=True):
+                np.testing.assert_allclose(row, answer.probabilities[(place - 20) // 20], atol=1e-6)
+        with pytest.raises(ConfigError, match="no answer for the 20 bases at either end of what it reads"):
+            reader.log_odds(*reader.prepared(sequences, [19, 19]))
+
+
+def test_a_model_of_bins_is_explained_in_whole_bins(genome):
+    task = BinClassification(labels=("x", "y"), bin_bp=20, context_bp=20, max_length=402, overlap=20)
+    loaded = loaded_model(task)
+    assert window_for(loaded, 30, 61) == 80
+    assert window_for(loaded, 30, None) == 400
+    target = target_on_genome(genome, Interval("chr1", 0, 10), window_for(loaded, 10, 100))
+    asked = question_about(Predictor(loaded), target, at="60")
+    assert asked.place == 59
+    found = mutations(Predictor(loaded), target, asked)
+    assert np.isfinite(found.effects[:, :4]).all()

@@ -1,6 +1,7 @@
 """The command line. Every heavy import stands inside the command that needs it, so that --help answers at once."""
 
-# isort: off  the order in which --help lists the commands
+# The order in which --help lists the commands.
+# isort: off
 from bigbird.cli import training, windows, using, explaining, representing, about
 
 # isort: on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from bigbird.data.records import Record
 from bigbird.errors import ConfigError, DataError
 from bigbird.genomics.readout import check_readable, probabilities_along
 from bigbird.predictor import Predictor
-from bigbird.tasks import Classification
+from bigbird.tasks import BinClassification, Classification
 from bigbird.tokenizers import clean_dna
 
 
@@ -56,14 +57,17 @@ def window_for(loaded: LoadedModel, region_bp: int, window_bp: int | None) -> in
 
     A label of a whole sequence belongs to the sequence, so such a model reads the region alone unless told otherwise.
     """
-    most = (loaded.task.max_length - 2) * loaded.tokenizer.max_letters
+    task = loaded.task
+    unit, context = (task.bin_bp, task.context_bp) if isinstance(task, BinClassification) else (1, 0)
+    most = (task.max_length - 2) * loaded.tokenizer.max_letters // unit * unit
     scans = loaded.notes.get("scan", {}).get("window_bp")
-    usual = scans or (region_bp if isinstance(loaded.task, Classification) else max(region_bp, min(most, 8_000)))
-    chosen = window_bp or max(usual, region_bp)
-    if not region_bp <= chosen <= most:
+    usual = scans or (region_bp if isinstance(task, Classification) else min(most, 8_000))
+    needed = region_bp + 2 * context
+    chosen = -(-(window_bp or max(usual, needed)) // unit) * unit
+    if not needed <= chosen <= most:
         raise ConfigError(
-            f"a window of {chosen:,} bases for a region of {region_bp:,} cannot be read: it must hold the region, and "
-            f"this model reads {most:,} bases at once. Give a shorter region or another --window."
+            f"a window of {chosen:,} bases for a region of {region_bp:,} cannot be read: it must hold {needed:,} "
+            f"bases, and this model reads {most:,} at once. Give a shorter region or another --window."
         )
     return int(chosen)
 
@@ -130,17 +134,23 @@ def question_about(predictor: Predictor, target: Target, *, label: str | None = 
     scores = probabilities_along(task, prediction, len(target.sequence))[target.first : target.last]
     if label is not None and label not in task.labels:
         raise ConfigError(f"this model has no label {label!r}; it has {', '.join(task.labels)}")
-    column = int(scores.max(0).argmax()) if label is None else task.labels.index(label)
+    column = int(_highest(scores).argmax()) if label is None else task.labels.index(label)
     place = _place(target, scores[:, column], at)
     value = float(probabilities_along(task, prediction, len(target.sequence))[place, column])
     return Question(task.labels[column], column, place, value)
 
 
-def _place(target: Target, scores: NDArray[np.floating], at: str) -> int:
+def _highest(scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Along the first axis; where there is no answer (NaN) nothing is high."""
+    highest: NDArray[np.floating[Any]] = np.nan_to_num(scores, nan=-1.0).max(0)
+    return highest
+
+
+def _place(target: Target, scores: NDArray[np.floating[Any]], at: str) -> int:
     if at == "middle":
         return (target.first + target.last) // 2
     if at == "summit":
-        best = np.flatnonzero(scores == scores.max())
+        best = np.flatnonzero(scores == _highest(scores))
         run = best[: int(np.argmax(np.append(np.diff(best) > 1, True))) + 1]  # the first stretch that is as high
         return target.first + int(run[len(run) // 2])
     text = at.replace(",", "")

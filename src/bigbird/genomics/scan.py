@@ -17,6 +17,7 @@ from bigbird.errors import ConfigError
 from bigbird.genomics.readout import check_readable, probabilities_along
 from bigbird.genomics.track import Scores, Track
 from bigbird.predictor import Predictor
+from bigbird.tasks import BinClassification
 
 Watch = Callable[[Iterable[Interval], int], Iterable[Interval]]
 
@@ -129,6 +130,14 @@ def check_scan(predictor: Predictor, config: ScanConfig) -> None:
             f"window_bp {config.window_bp:,} is more than this model reads at once, which is {num_tokens:,} tokens of "
             f"at most {tokenizer.max_letters} bases. Set window_bp to {most - most % config.bin_bp} or less, and "
             f"overlap_bp below that."
+        )
+    if isinstance(task, BinClassification) and (
+        config.window_bp % task.bin_bp or config.overlap_bp < 2 * task.context_bp
+    ):
+        raise ConfigError(
+            f"this model answers for bins of {task.bin_bp} bases and not for {task.context_bp} bases at either end, so "
+            f"window_bp must be a multiple of {task.bin_bp} and overlap_bp at least {2 * task.context_bp}; got "
+            f"window_bp {config.window_bp} and overlap_bp {config.overlap_bp}"
         )
 
 
