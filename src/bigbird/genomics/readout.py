@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigbird.errors import ConfigError
-from bigbird.tasks import Classification, Prediction, Task, TokenClassification
+from bigbird.tasks import BinClassification, Classification, Prediction, Task, TokenClassification
 
 _Along = Callable[[Any, int], NDArray[np.floating[Any]]]
 
@@ -23,7 +23,14 @@ def _tokens(prediction: Prediction, _: int) -> NDArray[np.floating[Any]]:
     return probabilities
 
 
-_ALONG: Mapping[type, _Along] = {Classification: _whole, TokenClassification: _tokens}
+def _bins(prediction: Prediction, length: int) -> NDArray[np.floating[Any]]:
+    rows = np.full((length, prediction.probabilities.shape[1]), np.nan, np.float32)  # context has no answer
+    inside = np.repeat(prediction.probabilities, prediction.bin_bp, axis=0)
+    rows[prediction.first : prediction.first + len(inside)] = inside
+    return rows
+
+
+_ALONG: Mapping[type, _Along] = {BinClassification: _bins, Classification: _whole, TokenClassification: _tokens}
 
 
 def check_readable(task: Task, purpose: str) -> None:
@@ -35,6 +42,6 @@ def check_readable(task: Task, purpose: str) -> None:
 def probabilities_along(task: Task, prediction: Prediction, length: int) -> NDArray[np.floating[Any]]:
     """The probability of each label at each base of a record of `length` bases: [length, labels].
 
-    A model with one answer for the whole record has it at every base.
+    A model with one answer for the whole record has it at every base, one with an answer per bin at the bin's bases.
     """
     return _ALONG[type(task)](prediction, length)

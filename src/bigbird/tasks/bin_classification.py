@@ -18,6 +18,7 @@ from bigbird.model.encoder import EncoderConfig
 from bigbird.model.heads import BinClassifier
 from bigbird.tasks.base import Batch, Example, Loss, Purpose, device_of, in_batches, packed
 from bigbird.tasks.bins import BinTruth, bin_truth
+from bigbird.tasks.calibration import calibrated, check_calibration
 from bigbird.tasks.metrics import Estimate
 from bigbird.tasks.ranking import estimates, ranking
 from bigbird.tasks.windows import Strands, TokenWindow, check_window, columns_of_other_strand, token_windows
@@ -52,6 +53,8 @@ class BinClassification:
                      that no window holds whole is not learned
     strands          "both": predictions average the logits of both strands; of two labels such as "start+" and
                      "start-", each is read off the other's output there
+    calibration      (scale, offset) of every label's logits, see `bigbird calibrate`: predictions alone have them. ()
+                     for none
     """
 
     labels: tuple[str, ...]
@@ -61,11 +64,13 @@ class BinClassification:
     max_length: int = 4096
     overlap: int = 256
     strands: Strands = "given"
+    calibration: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         check_window(self.max_length, self.overlap)
         if len(set(self.labels)) < len(self.labels):
             raise ConfigError(f"labels must be distinct, got {list(self.labels)}")
+        check_calibration(self.calibration, len(self.labels))
         if not 0 < self.positive_weight < float("inf"):
             raise ConfigError(f"positive_weight must be above 0, got {self.positive_weight}")
         if self.bin_bp < 1 or self.context_bp < 0 or self.context_bp % self.bin_bp:
@@ -125,6 +130,12 @@ class BinClassification:
 
         Intervals are of chunks of neighbouring bins drawn again, see `ranking`: give records in the genome's order.
         """
+        return estimates(self.labels, ranking(*self.compared(predictions, records)))
+
+    def compared(
+        self, predictions: Sequence[BinLabels], records: Sequence[Record]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Truth and probabilities of the bins of all records whose truth is known, [bins, labels] each."""
         truths = [self.truth(record) for record in records]
         is_known = np.concatenate([truth.is_known for truth in truths])
         truth = np.concatenate([truth.targets for truth in truths])[is_known]
@@ -133,8 +144,7 @@ class BinClassification:
                 f"no bin of the {len(records)} records has a label, so there is nothing to score; give records with "
                 f"spans, and check that they lie on the same genome"
             )
-        probabilities = np.concatenate([prediction.probabilities for prediction in predictions])[is_known]
-        return estimates(self.labels, ranking(truth, probabilities), {})
+        return truth, np.concatenate([prediction.probabilities for prediction in predictions])[is_known]
 
     def num_bins(self, record: Record) -> int:
         """Bins of a record without its context; raises unless it consists of whole bins."""
@@ -191,6 +201,7 @@ class BinClassification:
                 mean = _mean_of_windows(own, num_bins)
                 strands.append(mean[::-1, columns_of_other_strand(self.labels)] if is_reversed else mean)
         logits: NDArray[np.float32] = np.sum(strands, axis=0) / np.float32(len(strands))
+        logits = calibrated(logits, self.calibration)
         return BinLabels((1 / (1 + np.exp(-logits))).astype(np.float32), self.context_bp, self.bin_bp)
 
 
