@@ -153,7 +153,8 @@ def test_notes_that_the_model_cannot_follow_are_told(bigbird, files):
     assert "it can read a multiple of 100 up to 2032 and needs 200 of overlap" in re.sub(r"\s+", " ", said)
 
 
-def test_a_calibrated_model_says_what_holds_and_ranks_as_before(bigbird, files):
+@pytest.mark.usefixtures("files")
+def test_a_calibrated_model_says_what_holds_and_ranks_as_before(bigbird):
     code, out, said = bigbird("calibrate", "model", "peaks.bed", "--genome", "genome.fa", "--region", "chrI",
                               "--out", "calibrated")  # fmt: skip
     assert code == 0, said
@@ -166,7 +167,8 @@ def test_a_calibrated_model_says_what_holds_and_ranks_as_before(bigbird, files):
     for model in ("model", "calibrated"):
         _, out, _ = bigbird("predict", model, "sites.bed", "--genome", "genome.fa")
         rates.append(np.mean([float(row[4]) for row in rows(out)[1:]]))
-    assert rates[0] < 0.1 < 0.3 < rates[1]
+    assert rates[0] < 0.1
+    assert rates[1] > 0.3
 
 
 def test_a_model_of_one_label_each_cannot_be_calibrated(bigbird, files):
