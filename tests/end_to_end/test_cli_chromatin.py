@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from bigbird.checkpoint import save_model
-from bigbird.tasks import BinClassification
+from bigbird.tasks import BinClassification, Classification
 from bigbird.tokenizers import KmerTokenizer
+from deepsea_folders import TRUTH, write_csv
 from helpers import YES_NO, dna, loaded_model
 
 TASK = BinClassification(
@@ -176,3 +177,18 @@ def test_a_model_of_one_label_each_cannot_be_calibrated(bigbird, files):
     code, _, said = bigbird("calibrate", "windows", "x.csv", "--out", "new")
     assert code == 2
     assert "windows cannot be calibrated: that is for models of any number of labels" in re.sub(r"\s+", " ", said)
+
+
+def test_a_file_in_deepsea_s_layout_is_scored(bigbird, files):
+    many = Classification(labels=tuple(f"TF:{number}" for number in range(5)), answer="many", max_length=512)
+    save_model(files / "whole", loaded_model(many, tokenizer=KmerTokenizer(8), bases_per_token=8))
+    bins = dataclasses.replace(TASK, labels=many.labels, bin_bp=200, context_bp=200)
+    save_model(files / "bins", loaded_model(bins, tokenizer=KmerTokenizer(8), bases_per_token=8))
+    write_csv(files / "rows.csv")
+    for model in ("whole", "bins"):
+        code, out, said = bigbird("evaluate", model, "rows.csv", "--out", "table.tsv")
+        assert code == 0, said
+        assert "mean_auroc/TF" in out
+        table = rows((files / "table.tsv").read_text())
+        assert [row[0] for row in table[1:]] == list(many.labels)
+        assert [float(row[1]) for row in table[1:]] == pytest.approx(TRUTH.mean(0), abs=1e-5)

@@ -33,7 +33,7 @@ def evaluate(
         Path,
         typer.Argument(
             help="Labelled records: .csv, .tsv or .jsonl. Or the folder of a corpus. For a model of chromatin profiles "
-            "also peaks: .bed, .narrowPeak (with --genome).",
+            "also peaks: .bed, .narrowPeak (with --genome). Files in DeepSEA's layout: .mat, .h5, .csv.",
             readable=False,
         ),
     ],
@@ -211,7 +211,7 @@ def _scan_into(
 
 def scored_records(
     predictor: Predictor, model: str, data: Path, genome: list[Path] | None, region: list[str] | None
-) -> list[Record]:
+) -> Sequence[Record]:
     """Labelled records: of a table, or for a model of bins those of peaks in some regions."""
     is_of_peaks = answers_in_bins(predictor) and holds_peaks(data)
     if region and not is_of_peaks:
@@ -257,9 +257,11 @@ def held_out_for_model(
     return Predictor(replace(loaded, task=replace(loaded.task, max_length=length))), rows
 
 
-def records_for(predictor: Predictor, model: str, data: Path, genome: list[Path] | None) -> list[Record]:
+def records_for(predictor: Predictor, model: str, data: Path, genome: list[Path] | None) -> Sequence[Record]:
     """DNA records, for a model that reads DNA."""
+    from bigbird.data.deepsea_files import is_deepsea
     from bigbird.data.records import read_records
+    from bigbird.genomics.deepsea import DeepSeaData, whole_bins
     from bigbird.tokenizers import TextTokenizer
 
     if isinstance(predictor.loaded.tokenizer, TextTokenizer):
@@ -267,4 +269,9 @@ def records_for(predictor: Predictor, model: str, data: Path, genome: list[Path]
             f"{model} reads text, and records are DNA. To score it: bigbird prepare TEXTS --out corpus --tokenizer "
             f"{model}, then bigbird evaluate {model} corpus"
         )
+    if is_deepsea(data):
+        records = DeepSeaData().records(data, predictor.loaded.task.labels)
+        if not answers_in_bins(predictor):
+            return records
+        return DeepSeaData(window_bp=whole_bins(len(records[0].sequence))).records(data, records.labels)
     return read_records(data, genome=opened_genome(genome))

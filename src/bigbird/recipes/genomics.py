@@ -9,6 +9,7 @@ from bigbird.data.genome_windows import GenomeData
 from bigbird.data.prepared import PreparedData
 from bigbird.data.sources import FileData
 from bigbird.genomics.chromatin import ChromatinData
+from bigbird.genomics.deepsea import DeepSeaData
 from bigbird.genomics.promoter_records import PromoterData
 from bigbird.genomics.promoters import LABELS
 from bigbird.model.encoder import EncoderConfig
@@ -140,4 +141,18 @@ def chromatin() -> RunConfig:
             watch="mean_average_precision",
             save_every=250,
         ),
+    )
+
+
+def deepsea() -> RunConfig:
+    """Any number of labels for the 200 bases in the middle of a sequence, from files in DeepSEA's layout.
+
+    Positives count eightfold, as in BigBird's paper; make the probabilities hold what they say with bigbird calibrate.
+    """
+    usual = chromatin()
+    return replace(
+        usual,
+        recipe="genomics.deepsea",
+        task=Classification(labels=(), answer="many", positive_weight=8.0, max_length=4096, strands="both"),
+        data=DeepSeaData(),
     )
