@@ -12,12 +12,12 @@ from bigbird.data.records import Record, on_genome
 from bigbird.data.sources import check_seed
 from bigbird.errors import ConfigError, DataError
 from bigbird.genomics.negatives import IN_WORDS, SYNTHETIC, Negatives, Pair, Reach, Strategy, check_strategy, is_inside
+from bigbird.genomics.promoter_labels import BACKGROUND, PROMOTER
 from bigbird.genomics.promoter_records import read_sites
 from bigbird.genomics.promoters import Sites
 from bigbird.genomics.window_sets import PARTS, Part, SetWindow, WindowSet, genome_note, loci_of
 
 WHAT = "promoters"
-PROMOTER, BACKGROUND = "promoter", "background"
 
 SYNTHETIC_WARNING = (
     "the negatives of this set are synthetic: a figure on it tells how well filler is told from real DNA, not how well "
