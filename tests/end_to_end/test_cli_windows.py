@@ -148,3 +148,35 @@ def test_windows_alone_shows_its_kinds(bigbird):
     code, out, said = bigbird("windows")
     assert "promoters" in out + said
     assert code in (0, 2)
+
+
+@pytest.mark.usefixtures("files")
+def test_a_model_is_trained_on_windows_drawn_anew_and_scored_on_a_set(bigbird):
+    assert bigbird("windows", "promoters", *GIVEN, "--span", "200", "--negatives", "genomic")[0] == 0
+    values = {
+        "data.genomes": '["genome.fa"]',
+        "data.sites": "sites.bed",
+        "data.train_regions": '["chr1"]',
+        "data.validation_regions": '["chr2"]',
+        "data.before_bp": 100,
+        "data.after_bp": 100,
+        "data.negatives": '["genomic"]',
+        "start.bases_per_token": 8,
+        "start.encoder.hidden_size": 16,
+        "start.encoder.inner_size": 32,
+        "start.encoder.num_heads": 2,
+        "start.encoder.num_layers": 1,
+        "training.num_steps": 3,
+        "training.batch_size": 4,
+        "training.micro_batch_size": 4,
+        "training.warmup_steps": 0,
+        "training.precision": "float32",
+    }
+    settings = [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
+    code, _, said = bigbird("train", "genomics.promoter_windows", "--out", "run", *settings)
+    assert code == 0, said
+    code, out, said = bigbird("evaluate", "run/model", "set", "--genome", "genome.fa")
+    assert code == 0, said
+    assert "seeds\tset 0, model 0" in out
+    assert re.search(KMER_LINE, out, re.MULTILINE)
+    assert re.search(r"^run/model\t\d\.\d{3} ", out, re.MULTILINE)

@@ -67,7 +67,7 @@ def promoter_set(config: PromoterSetConfig) -> WindowSet:
     parts: dict[Part, list[SetWindow]] = {}
     left_out: dict[str, dict[str, int]] = {}
     for number, (part, some) in enumerate(regions.items()):
-        parts[part], left_out[part] = _part(config, genome, sites, some, number)
+        parts[part], left_out[part] = part_windows(config, genome, sites, some, number)
     return WindowSet(
         what=WHAT,
         parts=parts,
@@ -90,7 +90,7 @@ def _settings(config: PromoterSetConfig) -> dict[str, object]:
     }
 
 
-def _part(
+def part_windows(
     config: PromoterSetConfig, genome: Genome, sites: Sites, regions: Sequence[Interval], number: int
 ) -> tuple[list[SetWindow], dict[str, int]]:
     """The windows of a part, and how many sites were left out for which reason."""
