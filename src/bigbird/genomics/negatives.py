@@ -32,7 +32,7 @@ IN_WORDS: Mapping[str, str] = {
     "shifted": "real genome, the promoter's own window moved 3,000 to 9,000 bases, over 1,500 from every known start",
 }
 
-_ATTEMPTS = 10
+_ATTEMPTS = 30
 
 
 def check_strategy(name: str) -> None:
