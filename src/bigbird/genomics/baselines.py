@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bigbird.data.records import Record
 from bigbird.errors import ConfigError, require
 from bigbird.genomics.kmer_words import CODES
 from bigbird.genomics.promoter_labels import PROMOTER
@@ -98,6 +99,15 @@ def baseline_scores(
     for name, (features, make) in BASELINES.items():
         classifier = make().fit(features(learned_from), truth)
         scores[name] = {part: classifier.predict_proba(features(codes))[:, 1] for part, codes in letters.items()}
+    return scores
+
+
+def kmer_scores(train: Sequence[Record], others: Sequence[Record]) -> Floats:
+    """The k-mer baseline's probabilities of a promoter for `others`, learned from the training records."""
+    features, make = BASELINES[KMERS]
+    truth = np.array([PROMOTER in record.labels for record in train])
+    letters, unseen = (codes_of([record.sequence for record in records]) for records in (train, others))
+    scores: Floats = make().fit(features(letters), truth).predict_proba(features(unseen))[:, 1]
     return scores
 
 
