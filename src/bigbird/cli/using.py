@@ -32,8 +32,8 @@ def evaluate(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Labelled records: .csv, .tsv or .jsonl. Or the folder of a corpus. For a model of chromatin profiles "
-            "also peaks: .bed, .narrowPeak (with --genome). Files in DeepSEA's layout: .mat, .h5, .csv.",
+            help="Labelled records: .csv, .tsv or .jsonl, or DeepSEA's .mat, .h5 and .csv. Or the folder of a corpus or a "
+            "window set. For a model of chromatin profiles also peaks: .bed, .narrowPeak (with --genome).",
             readable=False,
         ),
     ],
@@ -42,6 +42,10 @@ def evaluate(
     region: Annotated[
         list[str] | None,
         typer.Option(help="Of peaks: contig or contig:start-end; may be given several times. All contigs if not."),
+    ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(help="Part of a window set: validation or test. Default: validation, or test without one."),
     ] = None,
     row_length: Annotated[
         int | None,
@@ -57,11 +61,23 @@ def evaluate(
 ) -> None:
     """Score a model on labelled records, with 95 % intervals.
 
-    A masked language model may be given a corpus made by `bigbird prepare`: then the documents it holds out count.
+    A masked language model may be given a corpus made by `bigbird prepare`: then the documents it holds out count. On a
+    window set made by `bigbird windows` the set's baselines are told beside the model.
     """
+    from bigbird.genomics.window_sets import is_window_set
     from bigbird.predictor import Predictor
 
     file = new_file(out, data)
+    if is_window_set(data):
+        on_window_set(model, data, part, genome, file)
+        return
+    if part is not None:
+        raise InputError(f"--part is for a window set made by bigbird windows, and {data} is none")
+    if is_window_set(data.parent):
+        raise InputError(
+            f"{data} is a part of a window set, on which no figure is told without its baselines; give the folder: "
+            f"bigbird evaluate {model} {data.parent} --part {data.name.partition('.')[0]}"
+        )
     predictor = Predictor.load(model)
     records: Sequence[Any]
     check_table(file, predictor.loaded.task)
@@ -230,6 +246,32 @@ def check_labels(known: Sequence[str], labels: Sequence[str], model: str) -> Non
             near = difflib.get_close_matches(label, known, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise InputError(f"--label {label!r} is none of the {len(known)} labels of {model}.{hint}")
+
+
+def on_window_set(model: str, folder: Path, part: str | None, genome: list[Path] | None, file: Path | None) -> None:
+    """Score a model on a part of a window set and print it beside the set's baselines."""
+    from typing import cast
+
+    from bigbird.data.files import json_text, written_whole
+    from bigbird.genomics.set_evaluation import evaluate_on_set
+    from bigbird.genomics.window_sets import Part, open_window_set
+    from bigbird.predictor import Predictor
+
+    stored = open_window_set(folder)
+    chosen = part or ("validation" if "validation" in stored.about["parts"] else "test")
+    found = evaluate_on_set(
+        Predictor.load(model),
+        stored,
+        cast("Part", chosen),
+        opened_genome(genome),
+        model=model,
+        watch=partial(watched, what="windows"),
+    )
+    for line in found.lines:
+        print(line)  # noqa: T201
+    if file is not None:
+        with written_whole(file) as path:
+            path.write_text(json_text({"model": model, "data": str(folder), "part": chosen, **found.as_json}))
 
 
 def held_out_for_model(

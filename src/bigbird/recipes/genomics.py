@@ -11,6 +11,7 @@ from bigbird.data.sources import FileData
 from bigbird.genomics.chromatin import ChromatinData
 from bigbird.genomics.deepsea import DeepSeaData
 from bigbird.genomics.promoter_records import PromoterData
+from bigbird.genomics.promoter_window_data import PromoterWindowData
 from bigbird.genomics.promoters import LABELS
 from bigbird.model.encoder import EncoderConfig
 from bigbird.model.sizes import dimensions
@@ -112,6 +113,33 @@ def promoter() -> RunConfig:
             precision="bfloat16",
             evaluate_every=150,
             watch="average_precision/promoter+",  # the loss is lowest long before ranks and places are best
+            save_every=150,
+        ),
+    )
+
+
+def promoter_windows() -> RunConfig:
+    """Whole windows, promoter or not, against negatives of the genome that are drawn anew every epoch.
+
+    Starts from nothing, reading bases by convolution; with byte pairs it may start from a pretrained folder
+    (start=FOLDER).
+    """
+    return RunConfig(
+        recipe="genomics.promoter_windows",
+        start=Scratch(tokenizer="kmers", encoder=replace(_ENCODER, pattern=PatternSpec(block_size=16))),
+        task=Classification(labels=(), max_length=4096),
+        data=PromoterWindowData(),
+        training=TrainingConfig(
+            num_steps=3000,
+            batch_size=32,
+            micro_batch_size=32,
+            learning_rate=1e-3,
+            warmup_steps=200,
+            schedule="cosine",
+            weight_decay=0.05,
+            precision="bfloat16",
+            evaluate_every=150,
+            watch="auroc/promoter",
             save_every=150,
         ),
     )
