@@ -17,8 +17,8 @@ from bigbird.genomics.report import in_words, write_scan
 from bigbird.genomics.scan import ScanConfig, scan
 from bigbird.genomics.track import Track
 from bigbird.predictor import Predictor
-from bigbird.tasks import MaskedLM, TokenLabels
-from helpers import STRANDED, YES_NO, loaded_model
+from bigbird.tasks import BinClassification, MaskedLM, TokenLabels
+from helpers import STRANDED, YES_NO, dna, loaded_model
 
 CONFIG = ScanConfig(window_bp=400, overlap_bp=100, bin_bp=10)
 
@@ -296,3 +296,32 @@ def test_without_matplotlib_a_scan_says_so_and_goes_on(tmp_path, monkeypatch):
 def test_settings_that_make_no_scan_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         ScanConfig(**changes)
+
+
+def test_a_model_of_bins_scans_what_it_answers_for(tmp_path):
+    task = BinClassification(labels=("x",), bin_bp=20, context_bp=40, max_length=402, overlap=20)
+    predictor, sequence = Predictor(loaded_model(task)), dna(1_000, 1)
+    genome, region = genome_of(tmp_path, chr1=sequence), Interval("chr1", 0, 1_000)
+    scores = scan(predictor, genome, region, ScanConfig(window_bp=400, overlap_bp=80)).scores[:, 0]
+    assert np.isnan(scores[[0, 3, -1, -4]]).all()
+    (middle,) = predictor.predict([Record(sequence=sequence[280:680])])  # the second window
+    np.testing.assert_allclose(scores[32:64], np.repeat(middle.probabilities[:, 0], 2)[:32], rtol=1e-6)
+    for window, overlap in ((390, 80), (400, 60)):
+        with pytest.raises(ConfigError, match="window_bp must be a multiple of 20 and overlap_bp at least 80; got"):
+            scan(predictor, genome, region, ScanConfig(window_bp=window, overlap_bp=overlap))
+
+
+def test_soft_mask_is_ignored_and_half_known_bins_are_scored(tmp_path):
+    sequence = "ACGT" * 50 + "N" * 25 + "CCGT" * 50
+    upper, lower = Marker(), Marker()
+    (tmp_path / "a").mkdir()
+    tracks = [
+        scan(marker, genome_of(folder, chr1=text), Interval("chr1", 0, 425), CONFIG)
+        for marker, folder, text in ((upper, tmp_path, sequence), (lower, tmp_path / "a", sequence.lower()))
+    ]
+    np.testing.assert_array_equal(tracks[0].scores, tracks[1].scores)
+    known = ~np.isnan(tracks[0].scores[:, 0])
+    assert np.flatnonzero(~known).tolist() == [20, 21]  # the third, half of it known, has a score
+    assert all(
+        call.interval.end <= 200 or call.interval.start >= 220 for call in calls(tracks[0], ScanConfig(merge_bp=0))
+    )

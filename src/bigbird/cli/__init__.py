@@ -1,6 +1,10 @@
 """The command line. Every heavy import stands inside the command that needs it, so that --help answers at once."""
 
-from bigbird.cli import training, windows, using, calibrating, representing, about  # isort: skip  as in --help
+# The order in which --help lists the commands.
+# isort: off
+from bigbird.cli import training, windows, using, calibrating, explaining, representing, about
+
+# isort: on
 from bigbird.cli.entry import app, main
 
-__all__ = ["about", "app", "calibrating", "main", "representing", "training", "using", "windows"]
+__all__ = ["about", "app", "calibrating", "explaining", "main", "representing", "training", "using", "windows"]

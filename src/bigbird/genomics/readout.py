@@ -24,10 +24,11 @@ def _tokens(prediction: Prediction, _: int) -> NDArray[np.floating[Any]]:
 
 
 def _bins(prediction: Prediction, length: int) -> NDArray[np.floating[Any]]:
-    rows = np.full((length, prediction.probabilities.shape[1]), np.nan, np.float32)  # context has no answer
+    """NaN in the context at either end, which is read but has no answer."""
     inside = np.repeat(prediction.probabilities, prediction.bin_bp, axis=0)
-    rows[prediction.first : prediction.first + len(inside)] = inside
-    return rows
+    along = np.full((length, inside.shape[1]), np.nan, inside.dtype)
+    along[prediction.first : prediction.first + len(inside)] = inside
+    return along
 
 
 _ALONG: Mapping[type, _Along] = {BinClassification: _bins, Classification: _whole, TokenClassification: _tokens}
@@ -42,6 +43,6 @@ def check_readable(task: Task, purpose: str) -> None:
 def probabilities_along(task: Task, prediction: Prediction, length: int) -> NDArray[np.floating[Any]]:
     """The probability of each label at each base of a record of `length` bases: [length, labels].
 
-    A model with one answer for the whole record has it at every base, one with an answer per bin at the bin's bases.
+    A model with one answer for the whole record, or for a bin, has it at every base of it.
     """
     return _ALONG[type(task)](prediction, length)
