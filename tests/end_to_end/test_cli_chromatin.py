@@ -192,3 +192,19 @@ def test_a_file_in_deepsea_s_layout_is_scored(bigbird, files):
         table = rows((files / "table.tsv").read_text())
         assert [row[0] for row in table[1:]] == list(many.labels)
         assert [float(row[1]) for row in table[1:]] == pytest.approx(TRUTH.mean(0), abs=1e-5)
+
+
+def test_from_peaks_to_a_window_set_to_figures_beside_the_baseline(bigbird, files):
+    code, out, said = bigbird("windows", "chromatin", "--genome", "genome.fa", "--peaks", "peaks.bed",
+                              "--train", "chrI", "--validation", "chrII", "--window-bp", "500", "--bin-bp", "100",
+                              "--min-peaks", "5", "--out", "set")  # fmt: skip
+    assert code == 0, said
+    assert "validation with train" in out
+    code, out, said = bigbird("evaluate", "model", "set", "--genome", "genome.fa", "--out", "table.tsv")
+    assert code == 0, said
+    assert re.search(r"^5-mers of both strands \(ridge regression\)\t0\.\d{3} \[", out, re.MULTILINE)
+    assert re.search(r"^model\t0\.\d{3} \[", out, re.MULTILINE)
+    assert len(rows((files / "table.tsv").read_text())) == 3
+    code, _, said = bigbird("windows", "chromatin", "--peaks", "peaks.bed", "--out", "other")
+    assert code == 2
+    assert "give it with --genome FASTA" in re.sub(r"\s+", " ", said)

@@ -15,6 +15,7 @@ from bigbird.errors import InputError
 if TYPE_CHECKING:
     from bigbird.data.records import Record
     from bigbird.genomics.bin_profiles import Profile
+    from bigbird.genomics.window_sets import Part, StoredSet
     from bigbird.predictor import Predictor
 
 _PEAKS = (".bed", ".narrowpeak", ".broadpeak")
@@ -51,6 +52,21 @@ def records_of_peaks(
     for note in notes:
         say(note)
     return records
+
+
+def on_chromatin_set(
+    predictor: Predictor, stored: StoredSet, part: Part, genome: list[Path] | None, file: Path | None, *, model: str
+) -> None:
+    """Print a model's figures on a window set beside its baseline's, and write those of every label."""
+    from bigbird.cli.scores import write_scores
+    from bigbird.genomics.chromatin_set_scores import chromatin_figures
+
+    found = chromatin_figures(predictor, stored, part, opened_genome(genome), model=model)
+    for line in found.lines:
+        print(line)  # noqa: T201
+    if file is not None:
+        labels = [name.partition("/")[2] for name in found.scores if name.startswith("prevalence/")]
+        write_scores(file, found.scores, labels, {"model": model, "data": str(stored.folder), **found.as_json})
 
 
 def predict_bins(predictor: Predictor, records: Sequence[Record], genome: list[Path] | None, file: Path | None) -> None:

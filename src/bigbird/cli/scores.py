@@ -33,8 +33,6 @@ def tell_scores(
     scores: Mapping[str, Estimate], labels: Sequence[str], file: Path | None, *, model: str, data: Path
 ) -> None:
     """Print the figures a person reads first, all of them where they are few; write all to a file."""
-    from bigbird.data.files import json_text, written_whole
-    from bigbird.genomics.chromatin_scores import write_label_table
     from bigbird.tasks.metrics import headline
 
     shown = headline(scores)
@@ -44,10 +42,20 @@ def tell_scores(
         if len(shown) < len(scores):
             say(f"figures of single labels: {len(scores) - len(shown)} more, with --out FILE.tsv")
         return
+    write_scores(file, scores, labels, {"model": model, "data": str(data)})
+
+
+def write_scores(
+    file: Path, scores: Mapping[str, Estimate], labels: Sequence[str], about: Mapping[str, object]
+) -> None:
+    """A table with a line per label when the file ends in .tsv, else all figures as JSON, with what they are about."""
+    from bigbird.data.files import json_text, written_whole
+    from bigbird.genomics.chromatin_scores import write_label_table
+
     with written_whole(file) as path:
         if _is_table(file):
             with path.open("w") as table:
                 write_label_table(table, labels, scores)
         else:
             figures = {name: dict(score._asdict()) for name, score in scores.items()}
-            path.write_text(json_text({"model": model, "data": str(data), "scores": figures}))
+            path.write_text(json_text({**about, "scores": figures}))

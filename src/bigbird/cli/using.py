@@ -12,7 +12,7 @@ from urllib.parse import quote
 import typer
 
 from bigbird.cli.arguments import GenomeFiles, Model, Settings, new_file, opened_genome, watched
-from bigbird.cli.bins import answers_in_bins, holds_peaks, predict_bins, records_of_peaks
+from bigbird.cli.bins import answers_in_bins, holds_peaks, on_chromatin_set, predict_bins, records_of_peaks
 from bigbird.cli.entry import app, say
 from bigbird.cli.scores import check_table, tell_scores
 from bigbird.cli.tables import write_table
@@ -33,8 +33,8 @@ def evaluate(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Labelled records: .csv, .tsv or .jsonl, or DeepSEA's .mat, .h5 and .csv. Or the folder of a corpus or a "
-            "window set. For a model of chromatin profiles also peaks: .bed, .narrowPeak (with --genome).",
+            help="Labelled records: .csv, .tsv or .jsonl, or DeepSEA's .mat, .h5 and .csv. Or the folder of a corpus "
+            "or a window set. For a model of chromatin profiles also peaks: .bed, .narrowPeak (with --genome).",
             readable=False,
         ),
     ],
@@ -254,12 +254,16 @@ def on_window_set(model: str, folder: Path, part: str | None, genome: list[Path]
     from typing import cast
 
     from bigbird.data.files import json_text, written_whole
+    from bigbird.genomics.chromatin_sets import WHAT as CHROMATIN
     from bigbird.genomics.set_evaluation import evaluate_on_set
     from bigbird.genomics.window_sets import Part, open_window_set
     from bigbird.predictor import Predictor
 
     stored = open_window_set(folder)
     chosen = part or ("validation" if "validation" in stored.about["parts"] else "test")
+    if stored.about["what"] == CHROMATIN:
+        on_chromatin_set(Predictor.load(model), stored, cast("Part", chosen), genome, file, model=model)
+        return
     found = evaluate_on_set(
         Predictor.load(model),
         stored,

@@ -26,7 +26,7 @@ def _windows() -> None:
     """Keep `windows` a group of commands, however few there are."""
 
 
-_Places = Annotated[
+Places = Annotated[
     list[str] | None, typer.Option(help="A contig or region (chr22:1-20,000,000) of this part. May be given again.")
 ]
 
@@ -54,9 +54,9 @@ def promoters(
             "(synthetic, to compare with published figures)."
         ),
     ] = "gc-matched",
-    train: _Places = None,
-    validation: _Places = None,
-    test: _Places = None,
+    train: Places = None,
+    validation: Places = None,
+    test: Places = None,
     build: Annotated[str, typer.Option(help="The assembly's name. Default: told from the contigs' lengths.")] = "",
     prevalence: Annotated[float, typer.Option(help="Share of promoters among all windows of a genome.")] = 0.01,
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn.")] = 0,

@@ -24,6 +24,8 @@ from bigbird.tasks.ranking import estimates, ranking
 from bigbird.tasks.windows import Strands, TokenWindow, check_window, columns_of_other_strand, token_windows
 from bigbird.tokenizers import Tokenizer
 
+_NOT_READ = np.float32(-30.0)  # log odds of a bin at a record's end that no token stands for, as it is all N
+
 
 class BinLabels(NamedTuple):
     """What the model says of one record.
@@ -99,12 +101,15 @@ class BinClassification:
             overlap=self.overlap,
             strands=self.strands if purpose == "predict" else "given",
         )
+        read = [(window, self._bins(window, num_bins, len(record.sequence))) for window in windows]
+        inside = [(window, bins) for window, bins in read if (bins >= 0).any()]
+        if not inside:  # one run of N, which a token in the context stands for; still a record needs an answer
+            inside = read[:1]
+            inside[0][1][1] = 0
         examples = []
-        for window in windows:
-            bins = self._bins(window, num_bins, len(record.sequence))
-            if (bins >= 0).any():
-                targets, weights = self._targets(window, bins, truth)
-                examples.append(Example(index, *window[:3], targets, weights, window.is_reversed, bins=bins))
+        for window, bins in inside:
+            targets, weights = self._targets(window, bins, truth)
+            examples.append(Example(index, *window[:3], targets, weights, window.is_reversed, bins=bins))
         return examples
 
     def collate(self, examples: Sequence[Example], *, block_size: int) -> Batch:
@@ -221,8 +226,9 @@ def _mean_of_windows(windows: Sequence[tuple[Example, NDArray[np.float32]]], num
         numbers = example.bins[inside]
         reach = np.minimum(inside, len(example.bins) - 1 - inside)  # tokens to the nearer edge, counted from 1
         starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-        trust = np.minimum.reduceat(reach, starts).astype(np.float32)[:, None]
-        place = slice(int(numbers[0]), int(numbers[-1]) + 1)
+        trust = np.ones((len(logits), 1), np.float32)  # a bin within a run of N may have no token
+        trust[numbers[starts] - numbers[0], 0] = np.minimum.reduceat(reach, starts)
+        place = slice(int(numbers[0]), int(numbers[0]) + len(logits))
         total[place] += logits * trust
         weight[place] += trust
-    return total / weight
+    return np.where(weight > 0, total / np.maximum(weight, 1), _NOT_READ)
