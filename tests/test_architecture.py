@@ -119,6 +119,8 @@ OPTIONAL = (
     "anndata",
     "pandas",
     "pyBigWig",
+    "h5py",
+    "scipy",
 )
 
 

@@ -97,7 +97,7 @@ def measured(regions: Regions, options: argparse.Namespace) -> dict[str, object]
     truth = regions.truth(regions.validate)
     assert len(scores) == len(truth.targets), (scores.shape, truth.targets.shape)
     ranked = ranking(truth.targets[truth.is_known], scores[truth.is_known])
-    shown = headline(estimates(regions.peaks.labels, ranked, {}))
+    shown = headline(estimates(regions.peaks.labels, ranked))
     return {
         "about": about(),
         "options": {name: str(value) for name, value in vars(options).items()},

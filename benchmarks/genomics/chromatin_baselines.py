@@ -12,15 +12,12 @@ from numpy.typing import NDArray
 
 from bigbird.data.genome import Genome
 from bigbird.data.intervals import Interval
-from bigbird.tasks import metrics
-from bigbird.tasks.bins import BinTruth
+from bigbird.genomics.kmer_ridge import best_penalty, fit_ridge, kmer_counts
 
 if TYPE_CHECKING:
     from chromatin import Regions
 
 BIN_BP = 200
-LENGTH = 5
-PENALTIES = (1e3, 1e4, 1e5, 3e5, 1e6)
 PARTS = 10
 CODES = np.full(256, 4, np.int64)
 CODES[np.frombuffer(b"ACGT", np.uint8)] = range(4)
@@ -30,28 +27,14 @@ Features = NDArray[np.float32]
 
 def ridge(regions: Regions, options: argparse.Namespace) -> NDArray[np.float32]:
     """Scores of the validation bins, [bins, labels]."""
+    known = [regions.truth([region]) for region in regions.train]
     features = [kmers(regions.genome, region, options.context) for region in regions.train]
-    truth = [regions.truth([region]) for region in regions.train]
-    penalty = max(PENALTIES, key=lambda one: _mean_precision(_fitted(features[:-1], truth[:-1], one), features, truth))
+    features = [some[one.is_known] for some, one in zip(features, known, strict=True)]
+    truth = [one.targets[one.is_known] for one in known]
+    penalty = best_penalty(features, truth)
     print("penalty", penalty)
-    return _fitted(features, truth, penalty)(_together(regions, regions.validate, kmers, options.context))
-
-
-def _fitted(features: list[Features], truth: list[BinTruth], penalty: float) -> Callable[[Features], Features]:
-    x = np.concatenate([some[known.is_known] for some, known in zip(features, truth, strict=True)])
-    y = np.concatenate([known.targets[known.is_known] for known in truth]).astype(np.float32)
-    mean, spread = x.mean(0), x.std(0) + 1e-6
-    x = (x - mean) / spread
-    weights = np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1], dtype=np.float32), x.T @ (y - y.mean(0)))
-    return lambda other: (other - mean) / spread @ weights
-
-
-def _mean_precision(score: Callable[[Features], Features], features: list[Features], truth: list[BinTruth]) -> float:
-    """On the last region."""
-    known = truth[-1].is_known
-    scores, targets = score(features[-1])[known], truth[-1].targets[known]
-    usual = np.flatnonzero(targets.sum(0) >= 10)
-    return float(np.mean([metrics.average_precision(targets[:, label], scores[:, label]) for label in usual]))
+    fitted = fit_ridge(np.concatenate(features), np.concatenate(truth), penalty=penalty)
+    return fitted.scores(_together(regions, regions.validate, kmers, options.context))
 
 
 def composition(regions: Regions, options: argparse.Namespace) -> NDArray[np.float32]:
@@ -95,21 +78,8 @@ def codes(genome: Genome, region: Interval, context: int) -> NDArray[np.int64]:
 
 def kmers(genome: Genome, region: Interval, context: int) -> Features:
     """Counts of 5-mers, one and its reverse complement together: [bins, 512]."""
-    seen = codes(genome, region, context)
-    kinds = np.arange(4**LENGTH)
-    digits = kinds[:, None] // 4 ** np.arange(LENGTH - 1, -1, -1) % 4
-    turned = (3 - digits[:, ::-1]) @ 4 ** np.arange(LENGTH - 1, -1, -1)
-    number = np.unique(np.minimum(kinds, turned), return_inverse=True)[1]
-    return np.stack([np.bincount(number[_kmers_of(row)], minlength=number.max() + 1) for row in seen]).astype(
-        np.float32
-    )
-
-
-def _kmers_of(row: NDArray[np.int64]) -> NDArray[np.int64]:
-    places = len(row) - LENGTH + 1
-    index = sum(row[shift : shift + places] * 4 ** (LENGTH - 1 - shift) for shift in range(LENGTH))
-    is_known = np.all([row[shift : shift + places] < 4 for shift in range(LENGTH)], axis=0)
-    return index[is_known]  # type: ignore[index]
+    letters = np.frombuffer(b"ACGTN", np.uint8)
+    return kmer_counts(letters[row].tobytes().decode() for row in codes(genome, region, context))
 
 
 def shares(genome: Genome, region: Interval, context: int) -> Features:

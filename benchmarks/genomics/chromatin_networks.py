@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from bigbird.attention import PatternSpec
 from bigbird.attention.layout import DocumentLayout
 from bigbird.checkpoint import LoadedModel
-from bigbird.data.records import on_genome
+from bigbird.genomics.bin_profiles import Place, Reading, profiles
 from bigbird.genomics.chromatin import ChromatinData
-from bigbird.genomics.tiles import tiled
 from bigbird.model.heads import Bins
 from bigbird.predictor import Predictor
 from bigbird.recipes import recipe
@@ -123,7 +122,7 @@ def _bases_of(ids: Tensor) -> int:
 
 
 def _run(regions: Regions, options: argparse.Namespace) -> RunConfig:
-    step_bp = BIN_BP if options.context < 2_000 else options.context * 3 // 4
+    step_bp = _step_bp(options)
     usual = recipe("genomics.chromatin")
     assert isinstance(usual.task, BinClassification)
     micro_batch = max(1, options.bases_per_step // options.context)
@@ -181,16 +180,10 @@ def _by_hand(loaded: LoadedModel, run: RunConfig, options: argparse.Namespace) -
 
 def _scores(regions: Regions, loaded: LoadedModel, options: argparse.Namespace) -> NDArray[np.float32]:
     """Of all bins of the validation regions, in order."""
-    step_bp = BIN_BP if options.context < 2_000 else options.context * 3 // 4
-    tiles = list(tiled(regions.genome, regions.validate, window_bp=options.context, step_bp=step_bp, bin_bp=BIN_BP))
-    records = [on_genome(tile.window, regions.genome) for tile in tiles]
-    num_bins = [-(-region.length // BIN_BP) for region in regions.validate]
-    scores = np.zeros((sum(num_bins), len(regions.peaks.labels)), np.float32)
-    offsets = dict(zip(regions.validate, np.cumsum([0, *num_bins[:-1]]), strict=True))
-    for tile, answer in zip(tiles, Predictor(loaded).predict(records), strict=True):
-        begin = tile.window.start + answer.first
-        region = next(r for r in regions.validate if r.contig == tile.window.contig and r.start <= begin < r.end)
-        first = int(offsets[region]) + (begin - region.start) // BIN_BP
-        count = (tile.counted[1] - tile.counted[0]) // BIN_BP
-        scores[first : first + count] = answer.probabilities[:count]
-    return scores
+    reading = Reading(options.context, _step_bp(options), BIN_BP)
+    places = [Place(regions.genome, region, str(region)) for region in regions.validate]
+    return np.nan_to_num(np.concatenate([p.probabilities for p in profiles(Predictor(loaded), places, reading)]))
+
+
+def _step_bp(options: argparse.Namespace) -> int:
+    return BIN_BP if options.context < 2_000 else int(options.context) * 3 // 4

@@ -111,7 +111,7 @@ def test_tiles_end_in_whole_bins_where_a_region_ends(folder):
     assert [(tile.window.start, tile.window.end, tile.counted) for tile in tiles] == [
         (300, 1_300, (200, 800)),
         (900, 1_900, (200, 800)),
-        (1_500, 2_500, (200, 400)),
+        (1_300, 2_300, (400, 600)),
     ]
 
 

@@ -302,13 +302,13 @@ def test_a_model_of_bins_scans_what_it_answers_for(tmp_path):
     task = BinClassification(labels=("x",), bin_bp=20, context_bp=40, max_length=402, overlap=20)
     predictor, sequence = Predictor(loaded_model(task)), dna(1_000, 1)
     genome, region = genome_of(tmp_path, chr1=sequence), Interval("chr1", 0, 1_000)
-    scores = scan(predictor, genome, region, ScanConfig(window_bp=400, overlap_bp=80)).scores[:, 0]
-    assert np.isnan(scores[[0, 3, -1, -4]]).all()
+    scores = scan(predictor, genome, region, ScanConfig(window_bp=400, overlap_bp=80, bin_bp=20)).scores[:, 0]
+    assert np.isfinite(scores).all()  # at the contig's ends the context is N
     (middle,) = predictor.predict([Record(sequence=sequence[280:680])])  # the second window
-    np.testing.assert_allclose(scores[32:64], np.repeat(middle.probabilities[:, 0], 2)[:32], rtol=1e-6)
-    for window, overlap in ((390, 80), (400, 60)):
-        with pytest.raises(ConfigError, match="window_bp must be a multiple of 20 and overlap_bp at least 80; got"):
-            scan(predictor, genome, region, ScanConfig(window_bp=window, overlap_bp=overlap))
+    np.testing.assert_allclose(scores[16:32], middle.probabilities[:, 0], rtol=1e-6)
+    for changes in ({"bin_bp": 10}, {"overlap_bp": 40}, {"window_bp": 410, "bin_bp": 10}):
+        with pytest.raises(ConfigError, match="bin_bp must be 20, and overlap_bp a multiple of 40 from 80 on; got"):
+            scan(predictor, genome, region, ScanConfig(**{"window_bp": 400, "overlap_bp": 80, "bin_bp": 20} | changes))
 
 
 def test_soft_mask_is_ignored_and_half_known_bins_are_scored(tmp_path):

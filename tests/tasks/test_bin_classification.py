@@ -118,6 +118,20 @@ def test_neighbours_in_a_batch_change_nothing(tokenizer):
         assert (alone.first, alone.bin_bp) == (0, 20)
 
 
+@pytest.mark.parametrize(
+    "sequence", ["N" * 260, dna(100, 1) + "N" * 160, "N" * 130 + dna(130, 1), "N" * 64 + dna(36, 1)]
+)
+def test_runs_of_n_that_share_tokens_have_an_answer(sequence):
+    task = dataclasses.replace(TASK, labels=("a", "b"), context_bp=40)
+    records = [Record(sequence=dna(200, 2)), Record(sequence=sequence), Record(sequence=dna(200, 2))]
+    before, found, after = Predictor(loaded_model(task)).predict(records)
+    assert found.probabilities.shape == (len(sequence) // 20 - 2 * task.context_bp // 20, 2)
+    assert np.isfinite(found.probabilities).all()
+    assert (before.probabilities == after.probabilities).all()
+    examples = task.encode(records[1], SINGLE_BASE, purpose="train")
+    assert np.isfinite(float(task.loss(loaded_model(task).model, task.collate(examples, block_size=16)).total.detach()))
+
+
 def test_where_windows_overlap_the_one_that_sees_further_counts_more():
     task = dataclasses.replace(TASK, labels=("a",), max_length=12, overlap=4)  # windows of 80 bases that share 32
     windows = task.encode(Record(sequence=dna(120, 2)), KMERS, purpose="predict")

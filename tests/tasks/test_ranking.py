@@ -42,21 +42,27 @@ def test_labels_are_means_and_groups():
     truth, scores = example()
     truth[:, 4] = False
     truth[:5, 4] = True  # too few to count
-    shown = estimates(list("vwxyz"), ranking(truth, scores), {"first": ["v", "w", "other"], "rare": ["z"]})
+    labels = ["first:v", "first:w", "x", ":y", "rare:z:0"]
+    shown = estimates(labels, ranking(truth, scores))
     value = {name: score.value for name, score in shown.items()}
-    assert value["mean_auroc"] == pytest.approx(np.mean([value[f"auroc/{label}"] for label in "vwxy"]))
-    expected = (value["average_precision/v"] + value["average_precision/w"]) / 2
+    assert [name for name in value if name.startswith("mean_auroc")] == [
+        "mean_auroc",
+        "mean_auroc/first",
+        "mean_auroc/rare",
+    ]
+    assert value["mean_auroc"] == pytest.approx(np.mean([value[f"auroc/{label}"] for label in labels[:4]]))
+    expected = (value["average_precision/first:v"] + value["average_precision/first:w"]) / 2
     assert value["mean_average_precision/first"] == pytest.approx(expected)
     assert math.isnan(value["mean_auroc/rare"])
     assert shown["mean_auroc"].low < value["mean_auroc"] < shown["mean_auroc"].high
-    assert value["prevalence/z"] == 5 / 700
+    assert value["prevalence/rare:z:0"] == 5 / 700
 
 
 def test_a_label_nothing_has_is_not_defined():
     truth, scores = example()
     truth[:, 0] = False
     truth[:, 1] = True
-    shown = estimates(list("vwxyz"), ranking(truth, scores), {})
+    shown = estimates(list("vwxyz"), ranking(truth, scores))
     assert math.isnan(shown["auroc/v"].value)
     assert math.isnan(shown["average_precision/v"].value)
     assert math.isnan(shown["auroc/w"].value)

@@ -2,9 +2,20 @@
 
 # The order in which --help lists the commands.
 # isort: off
-from bigbird.cli import training, windows, using, explaining, representing, about
+from bigbird.cli import training, windows, windows_chromatin, using, calibrating, explaining, representing, about
 
 # isort: on
 from bigbird.cli.entry import app, main
 
-__all__ = ["about", "app", "explaining", "main", "representing", "training", "using", "windows"]
+__all__ = [
+    "about",
+    "app",
+    "calibrating",
+    "explaining",
+    "main",
+    "representing",
+    "training",
+    "using",
+    "windows",
+    "windows_chromatin",
+]

@@ -87,7 +87,14 @@ class ChromatinData:
         step_bp = self.step_bp or self.window_bp
         tiles = tiled(genome, validation, window_bp=self.window_bp, step_bp=step_bp, bin_bp=self.bin_bp)
         held_out = [labelled(tile.window, genome, peaks, bin_bp=self.bin_bp, counted=tile.counted) for tile in tiles]
-        return Datasets(source, held_out, peaks.labels, lambda: tokenizer_corpus(genome, train, seed=self.seed))
+        read = {"window_bp": self.window_bp, "overlap_bp": self.window_bp - step_bp, "bin_bp": self.bin_bp}
+        return Datasets(
+            source,
+            held_out,
+            peaks.labels,
+            lambda: tokenizer_corpus(genome, train, seed=self.seed),
+            notes={"scan": {**read, "merge_bp": 0}},
+        )
 
 
 def read_peaks(paths: Sequence[Path], contigs: Mapping[str, int]) -> list[Interval]:

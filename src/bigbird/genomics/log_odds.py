@@ -59,6 +59,9 @@ class Reader:
         logits = torch.stack(
             [weighted[records == index].sum(0) / weights[records == index].sum() for index in range(len(places))]
         )
+        if isinstance(task, BinClassification | Classification) and task.calibration:
+            scales, offsets = logits.new_tensor(task.calibration).T
+            logits = logits * scales + offsets
         return _against_others(logits) if isinstance(task, Classification) and task.answer == "one" else logits
 
 

@@ -12,12 +12,12 @@ from bigbird.data.records import Record, on_genome
 from bigbird.data.sources import check_seed
 from bigbird.errors import ConfigError, DataError
 from bigbird.genomics.negatives import IN_WORDS, SYNTHETIC, Negatives, Pair, Reach, Strategy, check_strategy, is_inside
+from bigbird.genomics.promoter_labels import BACKGROUND, PROMOTER
 from bigbird.genomics.promoter_records import read_sites
 from bigbird.genomics.promoters import Sites
 from bigbird.genomics.window_sets import PARTS, Part, SetWindow, WindowSet, genome_note, loci_of
 
 WHAT = "promoters"
-PROMOTER, BACKGROUND = "promoter", "background"
 
 SYNTHETIC_WARNING = (
     "the negatives of this set are synthetic: a figure on it tells how well filler is told from real DNA, not how well "
@@ -67,7 +67,7 @@ def promoter_set(config: PromoterSetConfig) -> WindowSet:
     parts: dict[Part, list[SetWindow]] = {}
     left_out: dict[str, dict[str, int]] = {}
     for number, (part, some) in enumerate(regions.items()):
-        parts[part], left_out[part] = _part(config, genome, sites, some, number)
+        parts[part], left_out[part] = part_windows(config, genome, sites, some, number)
     return WindowSet(
         what=WHAT,
         parts=parts,
@@ -90,7 +90,7 @@ def _settings(config: PromoterSetConfig) -> dict[str, object]:
     }
 
 
-def _part(
+def part_windows(
     config: PromoterSetConfig, genome: Genome, sites: Sites, regions: Sequence[Interval], number: int
 ) -> tuple[list[SetWindow], dict[str, int]]:
     """The windows of a part, and how many sites were left out for which reason."""

@@ -10,14 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bigbird import config as configs
+from bigbird.checkpoint import LoadedModel
 from bigbird.data.genome import Genome
 from bigbird.data.intervals import Interval
 from bigbird.data.records import Record
 from bigbird.errors import ConfigError
+from bigbird.genomics.bin_profiles import reading_of
 from bigbird.genomics.readout import check_readable, probabilities_along
 from bigbird.genomics.track import Scores, Track
 from bigbird.predictor import Predictor
-from bigbird.tasks import BinClassification
+from bigbird.tasks import BinClassification, BinLabels
 
 Watch = Callable[[Iterable[Interval], int], Iterable[Interval]]
 
@@ -57,6 +60,15 @@ class ScanConfig:
     def step_bp(self) -> int:
         """From one window to the next; each has that many bases of its own."""
         return self.window_bp - self.overlap_bp
+
+
+def usual_scan(loaded: LoadedModel) -> ScanConfig:
+    """How the model is best scanned with: as its notes tell, a model of bins in its bins."""
+    usual, task = ScanConfig(), loaded.task
+    if isinstance(task, BinClassification):
+        window_bp, step_bp, bin_bp = reading_of(loaded)
+        usual = ScanConfig(window_bp=window_bp, overlap_bp=window_bp - step_bp, bin_bp=bin_bp, merge_bp=0)
+    return configs.changed(usual, loaded.notes.get("scan", {}), source="the model's notes")
 
 
 class ScanCounts(NamedTuple):
@@ -111,9 +123,13 @@ def scan_stretch(
     """
     task, contig_length = predictor.loaded.task, genome.contigs[region.contig]
     scores = np.full((-(-region.length // config.bin_bp), len(task.labels)), np.nan, np.float32)
-    windows = _ScanWindows(genome, list(_windows(region, contig_length, config)), watch)
+    is_in_bins = isinstance(task, BinClassification)
+    windows = _ScanWindows(genome, list(_windows(region, None if is_in_bins else contig_length, config)), watch)
     for prediction in predictor.predict(windows):
         window, record = windows.under_way.popleft()
+        if is_in_bins:
+            _put_bins(scores, window, record, prediction, region=region)
+            continue
         values = probabilities_along(task, prediction, len(record.sequence))
         _put(scores, window, record, values, region=region, bin_bp=config.bin_bp)
     return scores, windows.counts()
@@ -123,6 +139,8 @@ def check_scan(predictor: Predictor, config: ScanConfig) -> None:
     """Raise when the model cannot scan, or would read a window in pieces that do not see each other."""
     task, tokenizer = predictor.loaded.task, predictor.loaded.tokenizer
     check_readable(task, "a scan")
+    if isinstance(task, BinClassification):
+        _check_bins(task, config)
     num_tokens = task.max_length - 2
     most = num_tokens * tokenizer.max_letters
     if config.window_bp > most:
@@ -131,13 +149,16 @@ def check_scan(predictor: Predictor, config: ScanConfig) -> None:
             f"at most {tokenizer.max_letters} bases. Set window_bp to {most - most % config.bin_bp} or less, and "
             f"overlap_bp below that."
         )
-    if isinstance(task, BinClassification) and (
-        config.window_bp % task.bin_bp or config.overlap_bp < 2 * task.context_bp
-    ):
+
+
+def _check_bins(task: BinClassification, config: ScanConfig) -> None:
+    """Raise unless the scan's bins are the model's."""
+    step = config.overlap_bp // 2
+    if config.bin_bp != task.bin_bp or step % task.bin_bp or step < task.context_bp:
         raise ConfigError(
-            f"this model answers for bins of {task.bin_bp} bases and not for {task.context_bp} bases at either end, so "
-            f"window_bp must be a multiple of {task.bin_bp} and overlap_bp at least {2 * task.context_bp}; got "
-            f"window_bp {config.window_bp} and overlap_bp {config.overlap_bp}"
+            f"this model answers in bins of {task.bin_bp} bases and needs {task.context_bp} bases of context on either "
+            f"side: bin_bp must be {task.bin_bp}, and overlap_bp a multiple of {2 * task.bin_bp} from "
+            f"{2 * task.context_bp} on; got bin_bp {config.bin_bp} and overlap_bp {config.overlap_bp}"
         )
 
 
@@ -175,16 +196,24 @@ class _ScanWindows:
         return ScanCounts(len(self._windows), self._num_skipped, self._num_padded, self._num_ambiguous)
 
 
-def _windows(region: Interval, contig_length: int, config: ScanConfig) -> Iterator[_Window]:
+def _windows(region: Interval, contig_length: int | None, config: ScanConfig) -> Iterator[_Window]:
     """Windows over the region, half an overlap beyond its ends; near a contig's end they move back inside.
 
     region        |--------------------|
     window    [   mmmmmm   ]                    m: the bases of its own, step_bp of them
     window          [   mmmmmm   ]
     window            [     mmmmmm ]            moved back: what it sees changes, not what it says
+
+    Without a contig length none is moved back: they reach beyond the contig, where there is N, and a last one with less
+    of its own has that in its middle, by whole bins, as in `tiles`.
     """
     for first in range(region.start, region.end, config.step_bp):
-        start = max(0, min(first - config.overlap_bp // 2, contig_length - config.window_bp))
+        start = first - config.overlap_bp // 2
+        if contig_length is None:
+            missing = (first + config.step_bp - region.end) // config.bin_bp
+            start -= max(0, missing) // 2 * config.bin_bp
+        else:
+            start = max(0, min(start, contig_length - config.window_bp))
         seen = Interval(region.contig, start, start + config.window_bp)
         yield _Window(seen, first, min(first + config.step_bp, region.end))
 
@@ -205,6 +234,17 @@ def _put(
     unknown = _means((letters == ord("N"))[:, None], places)
     first = (window.first - region.start) // bin_bp
     scores[first : first + len(edges) - 1] = np.where(unknown > 0.5, np.nan, _means(values, places))
+
+
+def _put_bins(scores: Scores, window: _Window, record: Record, answer: BinLabels, *, region: Interval) -> None:
+    """The same for a model that answers in bins, which are the region's."""
+    size = answer.bin_bp
+    first, count = window.first - window.seen.start, -(-(window.last - window.first) // size)
+    letters = np.frombuffer(record.sequence[first : first + count * size].encode(), np.uint8)
+    unknown = (letters == ord("N")).reshape(count, size).mean(1)[:, None]
+    rows = answer.probabilities[(first - answer.first) // size :][:count]
+    place = (window.first - region.start) // size
+    scores[place : place + count] = np.where(unknown > 0.5, np.nan, rows)
 
 
 def _means(values: NDArray[Any], edges: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -26,7 +26,8 @@ def tiled(genome: Genome, regions: Sequence[Interval], *, window_bp: int, step_b
         windows     ... |=====| ...                         ... context, also from beyond the region; N beyond a contig
                            ... |=====| ...
 
-    A window that holds nothing but N where it counts is left out.
+    A shorter last piece, or a short region, stands in the middle of its window. A window that holds nothing but N where
+    it counts is left out.
     """
     margin = (window_bp - step_bp) // 2
     for region in regions:
@@ -34,8 +35,9 @@ def tiled(genome: Genome, regions: Sequence[Interval], *, window_bp: int, step_b
             length = min(step_bp, -(-(region.end - first) // bin_bp) * bin_bp)
             counted = Interval(region.contig, first, first + length)
             if not is_unknown(genome.window(counted).sequence):
-                window = Interval(region.contig, first - margin, first - margin + window_bp)
-                yield Tile(window, (margin, margin + length))
+                before = margin + (step_bp - length) // (2 * bin_bp) * bin_bp
+                window = Interval(region.contig, first - before, first - before + window_bp)
+                yield Tile(window, (before, before + length))
 
 
 def known_parts(genome: Genome, regions: Sequence[Interval], *, least: int) -> list[Interval]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -23,6 +23,19 @@ class ScoreRows(Protocol):
 
     def __getitem__(self, rows: slice, /) -> Scores:
         """Some bins, in memory."""
+
+
+class _Columns:
+    """Some columns of score rows."""
+
+    def __init__(self, rows: ScoreRows, columns: Sequence[int]) -> None:
+        self._rows, self._columns = rows, list(columns)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: slice) -> Scores:
+        return self._rows[rows][:, self._columns]
 
 
 class Track(NamedTuple):
@@ -49,3 +62,8 @@ class Track(NamedTuple):
     def place(self, number: int) -> int:
         """Where a bin begins on the contig; where the last ends for the number behind it."""
         return min(self.region.start + number * self.bin_bp, self.region.end)
+
+    def only(self, labels: Sequence[str]) -> Track:
+        """The scores of some labels alone."""
+        columns = [self.labels.index(label) for label in labels]
+        return self._replace(scores=_Columns(self.scores, columns), labels=tuple(labels))

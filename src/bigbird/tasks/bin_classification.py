@@ -18,10 +18,13 @@ from bigbird.model.encoder import EncoderConfig
 from bigbird.model.heads import BinClassifier
 from bigbird.tasks.base import Batch, Example, Loss, Purpose, device_of, in_batches, packed
 from bigbird.tasks.bins import BinTruth, bin_truth
+from bigbird.tasks.calibration import calibrated, check_calibration
 from bigbird.tasks.metrics import Estimate
 from bigbird.tasks.ranking import estimates, ranking
 from bigbird.tasks.windows import Strands, TokenWindow, check_window, columns_of_other_strand, token_windows
 from bigbird.tokenizers import Tokenizer
+
+_NOT_READ = np.float32(-30.0)  # log odds of a bin at a record's end that no token stands for, as it is all N
 
 
 class BinLabels(NamedTuple):
@@ -52,6 +55,8 @@ class BinClassification:
                      that no window holds whole is not learned
     strands          "both": predictions average the logits of both strands; of two labels such as "start+" and
                      "start-", each is read off the other's output there
+    calibration      (scale, offset) of every label's logits, see `bigbird calibrate`: predictions alone have them. ()
+                     for none
     """
 
     labels: tuple[str, ...]
@@ -61,11 +66,13 @@ class BinClassification:
     max_length: int = 4096
     overlap: int = 256
     strands: Strands = "given"
+    calibration: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         check_window(self.max_length, self.overlap)
         if len(set(self.labels)) < len(self.labels):
             raise ConfigError(f"labels must be distinct, got {list(self.labels)}")
+        check_calibration(self.calibration, len(self.labels))
         if not 0 < self.positive_weight < float("inf"):
             raise ConfigError(f"positive_weight must be above 0, got {self.positive_weight}")
         if self.bin_bp < 1 or self.context_bp < 0 or self.context_bp % self.bin_bp:
@@ -94,12 +101,15 @@ class BinClassification:
             overlap=self.overlap,
             strands=self.strands if purpose == "predict" else "given",
         )
+        read = [(window, self._bins(window, num_bins, len(record.sequence))) for window in windows]
+        inside = [(window, bins) for window, bins in read if (bins >= 0).any()]
+        if not inside:  # one run of N, which a token in the context stands for; still a record needs an answer
+            inside = read[:1]
+            inside[0][1][1] = 0
         examples = []
-        for window in windows:
-            bins = self._bins(window, num_bins, len(record.sequence))
-            if (bins >= 0).any():
-                targets, weights = self._targets(window, bins, truth)
-                examples.append(Example(index, *window[:3], targets, weights, window.is_reversed, bins=bins))
+        for window, bins in inside:
+            targets, weights = self._targets(window, bins, truth)
+            examples.append(Example(index, *window[:3], targets, weights, window.is_reversed, bins=bins))
         return examples
 
     def collate(self, examples: Sequence[Example], *, block_size: int) -> Batch:
@@ -125,6 +135,12 @@ class BinClassification:
 
         Intervals are of chunks of neighbouring bins drawn again, see `ranking`: give records in the genome's order.
         """
+        return estimates(self.labels, ranking(*self.compared(predictions, records)))
+
+    def compared(
+        self, predictions: Sequence[BinLabels], records: Sequence[Record]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Truth and probabilities of the bins of all records whose truth is known, [bins, labels] each."""
         truths = [self.truth(record) for record in records]
         is_known = np.concatenate([truth.is_known for truth in truths])
         truth = np.concatenate([truth.targets for truth in truths])[is_known]
@@ -133,8 +149,7 @@ class BinClassification:
                 f"no bin of the {len(records)} records has a label, so there is nothing to score; give records with "
                 f"spans, and check that they lie on the same genome"
             )
-        probabilities = np.concatenate([prediction.probabilities for prediction in predictions])[is_known]
-        return estimates(self.labels, ranking(truth, probabilities), {})
+        return truth, np.concatenate([prediction.probabilities for prediction in predictions])[is_known]
 
     def num_bins(self, record: Record) -> int:
         """Bins of a record without its context; raises unless it consists of whole bins."""
@@ -191,6 +206,7 @@ class BinClassification:
                 mean = _mean_of_windows(own, num_bins)
                 strands.append(mean[::-1, columns_of_other_strand(self.labels)] if is_reversed else mean)
         logits: NDArray[np.float32] = np.sum(strands, axis=0) / np.float32(len(strands))
+        logits = calibrated(logits, self.calibration)
         return BinLabels((1 / (1 + np.exp(-logits))).astype(np.float32), self.context_bp, self.bin_bp)
 
 
@@ -210,8 +226,9 @@ def _mean_of_windows(windows: Sequence[tuple[Example, NDArray[np.float32]]], num
         numbers = example.bins[inside]
         reach = np.minimum(inside, len(example.bins) - 1 - inside)  # tokens to the nearer edge, counted from 1
         starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-        trust = np.minimum.reduceat(reach, starts).astype(np.float32)[:, None]
-        place = slice(int(numbers[0]), int(numbers[-1]) + 1)
+        trust = np.ones((len(logits), 1), np.float32)  # a bin within a run of N may have no token
+        trust[numbers[starts] - numbers[0], 0] = np.minimum.reduceat(reach, starts)
+        place = slice(int(numbers[0]), int(numbers[0]) + len(logits))
         total[place] += logits * trust
         weight[place] += trust
-    return total / weight
+    return np.where(weight > 0, total / np.maximum(weight, 1), _NOT_READ)

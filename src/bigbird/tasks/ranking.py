@@ -8,7 +8,7 @@ chunk score above it; any draw of chunks is then a weighted sum of these counts,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -107,15 +107,25 @@ def _above(
     return above
 
 
-def estimates(labels: Sequence[str], ranked: Ranking, groups: Mapping[str, Sequence[str]]) -> dict[str, Estimate]:
+def groups_of(labels: Sequence[str]) -> dict[str, list[str]]:
+    """Labels by what stands before the first ":", such as TF of "TF:GM12878_CTCF_None"; those without are in none."""
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        group, colon, name = label.partition(":")
+        if group and colon and name:
+            groups.setdefault(group, []).append(label)
+    return groups
+
+
+def estimates(labels: Sequence[str], ranked: Ranking) -> dict[str, Estimate]:
     """Figures by name: means over labels with at least MIN_POSITIVES, over those of each group, then every label's own.
 
-    groups  labels by group; their means are called mean_auroc/GROUP, …
+    The means of a group, see `groups_of`, are called mean_auroc/GROUP, …
     """
     columns = {label: column for column, label in enumerate(labels)}
     scores = _means("", ranked, list(columns.values()))
-    for group, members in groups.items():
-        scores |= _means(f"/{group}", ranked, [columns[label] for label in members if label in columns])
+    for group, members in groups_of(labels).items():
+        scores |= _means(f"/{group}", ranked, [columns[label] for label in members])
     for column, label in enumerate(labels):
         scores[f"auroc/{label}"] = _estimate(ranked.auroc[column])
         scores[f"average_precision/{label}"] = _estimate(ranked.average_precision[column])
