@@ -26,23 +26,18 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from bigbird import Genome, Interval, Predictor, Record
 from bigbird.bench.about import about
 from bigbird.data.files import json_text
 from bigbird.data.records import on_genome
+from bigbird.genomics.baselines import BASELINES, COMPOSITION, codes_of
 from bigbird.genomics.promoter_records import read_sites
+from bigbird.genomics.promoter_scores import OWN_STRAND, log_odds_near
 from bigbird.genomics.promoters import Candidates, Sites, centred, matched_negatives, shifted_negatives
 from bigbird.tasks import metrics
 
 WINDOW_BP = 2_000
-CENTRE_BP = 100
-CODES = np.full(256, 4, np.uint8)
-CODES[np.frombuffer(b"ACGT", np.uint8)] = range(4)
 
 
 def windows(genome: Genome, sites: Sites, width: int, *, seed: int) -> dict[str, tuple[list[Interval], list[Interval]]]:
@@ -63,41 +58,7 @@ def windows(genome: Genome, sites: Sites, width: int, *, seed: int) -> dict[str,
 
 def letters(genome: Genome, places: Sequence[Interval], context: int) -> NDArray[np.uint8]:
     """Base codes 0 to 4 of `context` bases around the middle of each window, [windows, context]."""
-    sequences = (genome.window(centred(middle_of(place), context)).sequence for place in places)
-    return np.stack([CODES[np.frombuffer(sequence.encode(), np.uint8)] for sequence in sequences])
-
-
-def composition(codes: NDArray[np.uint8], bins: int = 40) -> NDArray[np.float32]:
-    """Share of each base and of CpG and TpA in every bin."""
-    following = np.pad(codes[:, 1:], ((0, 0), (0, 1)), constant_values=4)
-    flags = [codes == base for base in range(4)]
-    flags += [(codes == 1) & (following == 2), (codes == 3) & (following == 0)]
-    return np.concatenate([flag.reshape(len(codes), bins, -1).mean(2) for flag in flags], axis=1).astype(np.float32)
-
-
-def kmers(codes: NDArray[np.uint8], longest: int = 5) -> NDArray[np.float32]:
-    """Frequencies of all 1- to 5-mers."""
-    return np.stack([np.concatenate([kmer_shares(row, k) for k in range(1, longest + 1)]) for row in codes])
-
-
-def kmer_shares(codes: NDArray[np.uint8], k: int) -> NDArray[np.float32]:
-    """Share of each k-mer among the places of one window."""
-    places = len(codes) - k + 1
-    index = sum(codes[shift : shift + places].astype(np.int64) * 4 ** (k - 1 - shift) for shift in range(k))
-    is_known = np.all([codes[shift : shift + places] < 4 for shift in range(k)], axis=0)
-    return (np.bincount(index[is_known], minlength=4**k) / places).astype(np.float32)
-
-
-BASELINES = {
-    "1- to 5-mers (logistic regression)": (
-        kmers,
-        lambda: make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)),
-    ),
-    "composition of 40 bins (gradient boosting)": (
-        composition,
-        lambda: HistGradientBoostingClassifier(max_iter=300, learning_rate=0.06, random_state=0),
-    ),
-}
+    return codes_of([genome.window(centred(middle_of(place), context)).sequence for place in places])
 
 
 class Learned(NamedTuple):
@@ -123,13 +84,11 @@ def baseline_scores(
 def model_scores(predictor: Predictor, genome: Genome, places: Sequence[Interval], context: int) -> NDArray[np.float64]:
     """The model's mean log-odds near the middle of each window, seen with `context` bases around it."""
     records = [Record(sequence=genome.window(centred(middle_of(place), context)).sequence) for place in places]
-    near = slice(context // 2 - CENTRE_BP, context // 2 + CENTRE_BP)
     stream = track(
         predictor.predict(records), total=len(records), description=f"{context} bases", console=Console(stderr=True)
     )
-    own_strand = predictor.loaded.task.labels.index("promoter+")
-    shares = [prediction.probabilities[near, own_strand].astype(np.float64) for prediction in stream]
-    return np.array([np.log(share / (1 - share)).mean() for share in shares])
+    own_strand = predictor.loaded.task.labels.index(OWN_STRAND)
+    return np.array([log_odds_near(answer.probabilities[:, own_strand], context // 2) for answer in stream])
 
 
 def middle_of(place: Interval) -> Interval:
@@ -148,8 +107,7 @@ def figures(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> dict[str, 
 
 def gain(truth: NDArray[np.bool_], scores: dict[str, NDArray[np.float64]], context: int) -> list[float]:
     """How much higher the model's AUROC is than that of composition, on the same windows, with its 95 % interval."""
-    name = next(name for name in BASELINES if name.startswith("composition"))
-    pair = scores[f"bigbird, {context:,} bases"], scores[f"{name}, {context:,} bases"]
+    pair = scores[f"bigbird, {context:,} bases"], scores[f"{COMPOSITION}, {context:,} bases"]
     found = metrics.bootstrap(lambda t, ours, other: metrics.auroc(t, ours) - metrics.auroc(t, other), truth, *pair)
     return [round(value, 4) for value in found]
 

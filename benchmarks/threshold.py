@@ -24,7 +24,8 @@ from bigbird.checkpoint import find_model, save_model
 from bigbird.data.files import json_text
 from bigbird.data.intervals import parse_region, read_annotation
 from bigbird.genomics.agreement import Agreement, compare
-from bigbird.genomics.scan import ScanConfig, calls, scan
+from bigbird.genomics.calls import calls
+from bigbird.genomics.scan import ScanConfig, scan
 
 
 def f1(agreement: Agreement) -> float:

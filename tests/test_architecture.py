@@ -16,7 +16,7 @@ LEVELS = [
     {"model", "data"},
     {"tasks"},
     {"checkpoint"},
-    {"training", "predictor", "interop"},
+    {"training", "predictor", "interop", "representations"},
     {"run_start", "run_folder"},
     {"run"},
     {"genomics", "bench"},
@@ -116,6 +116,11 @@ OPTIONAL = (
     "tensorflow",
     "pyarrow",
     "tensorboard",
+    "anndata",
+    "pandas",
+    "pyBigWig",
+    "h5py",
+    "scipy",
 )
 
 

@@ -1,11 +1,11 @@
 """BigBird: sparse-attention transformers for long documents and genomes (Zaheer et al. 2020).
 
 Attention     PatternSpec, BlockPattern, pack_patterns, DocumentLayout, block_sparse_attention
-Models        EncoderConfig, Encoder, SequenceClassifier, TokenClassifier, dimensions
+Models        EncoderConfig, Encoder, BinClassifier, SequenceClassifier, TokenClassifier, dimensions
 Text          TextTokenizer
 DNA           Genome, Interval, DnaTokenizer, read_bed, read_annotation
 Records       Record, Span, read_records
-Tasks         Classification, TokenClassification
+Tasks         BinClassification, Classification, TokenClassification
 Use           Predictor, load_model, save_model, packaged_models
 Training      RunConfig, Scratch, TrainingConfig, train
 Errors        BigBirdError and its kinds in bigbird.errors
@@ -21,6 +21,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     "BigBirdError": "errors",
+    "BinClassification": "tasks",
+    "BinClassifier": "model.heads",
     "BlockPattern": "attention",
     "Classification": "tasks",
     "DnaTokenizer": "tokenizers",

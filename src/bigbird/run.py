@@ -154,5 +154,5 @@ def _datasets(config: RunConfig) -> Datasets:
 
 def _notes(config: RunConfig, datasets: Datasets) -> dict[str, object]:
     """What the model's folder tells of where it comes from."""
-    notes: dict[str, object] = {"recipe": config.recipe, "seed": config.training.seed}
+    notes: dict[str, object] = {"recipe": config.recipe, "seed": config.training.seed, **datasets.notes}
     return notes | ({CORPUS_NOTE: datasets.sha256} if datasets.sha256 else {})

@@ -16,7 +16,7 @@ from bigbird.data.sources import Datasets, FixedRecords, RecordSource
 from bigbird.errors import ConfigError, DataError
 from bigbird.interop.starting import read_start
 from bigbird.model.encoder import EncoderConfig
-from bigbird.tasks import AnyTask, Classification, MaskedLM, TokenClassification
+from bigbird.tasks import AnyTask, BinClassification, Classification, MaskedLM, TokenClassification
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer
 from bigbird.training import room
 from bigbird.training.step import seeded
@@ -77,7 +77,7 @@ def starting_point(
     return LoadedModel(model, begun.encoder, task, begun.tokenizer, {"start": start})
 
 
-def _with_labels(task: Classification | TokenClassification, datasets: Datasets) -> AnyTask:
+def _with_labels(task: BinClassification | Classification | TokenClassification, datasets: Datasets) -> AnyTask:
     """The task with the labels of the training records, unless it names its own."""
     column = "label" if isinstance(task, Classification) else "spans"
     labels: set[str] = set(datasets.labels)

@@ -567,6 +567,10 @@ def test_the_options_are_frozen():
         "evaluate": ["--genome", "--out", "--row-length"],
         "predict": ["--genome", "--out"],
         "scan": ["--annotation", "--genome", "--out", "--region", "--set", "--threshold"],
+        "explain": [
+            *("--at", "--attribution", "--deletions", "--genome", "--label", "--out", "--region", "--window"),
+        ],
+        "embed": ["--genome", "--layer", "--out", "--pool", "--strands"],
         "convert": ["--block-size", "--from-bin", "--max-length", "--num-heads", "--random-blocks"],
         "report": ["--out"],
         "info": [],

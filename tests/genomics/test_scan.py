@@ -11,11 +11,14 @@ from bigbird.data.records import Record
 from bigbird.errors import ConfigError, MissingDependency
 from bigbird.genomics import report
 from bigbird.genomics.agreement import added, compare
+from bigbird.genomics.browser_tracks import write_bedgraph
+from bigbird.genomics.calls import Call, calls, write_bed
 from bigbird.genomics.report import in_words, write_scan
-from bigbird.genomics.scan import Call, ScanConfig, Track, calls, scan, write_bed, write_bedgraph
+from bigbird.genomics.scan import ScanConfig, scan
+from bigbird.genomics.track import Track
 from bigbird.predictor import Predictor
-from bigbird.tasks import MaskedLM, TokenLabels
-from helpers import STRANDED, YES_NO, loaded_model
+from bigbird.tasks import BinClassification, MaskedLM, TokenLabels
+from helpers import STRANDED, YES_NO, dna, loaded_model
 
 CONFIG = ScanConfig(window_bp=400, overlap_bp=100, bin_bp=10)
 
@@ -185,7 +188,7 @@ def test_a_scan_s_folder_holds_everything_and_the_page_needs_nothing_else(tmp_pa
     odd = dataclasses.replace(gene(5_010, kind="transcript"), gene="<b>odd</b>")
     features = [gene(5_010), odd, gene(7_000, strand="-")]
     result = write_scan(tmp_path / "out", [track], ScanConfig(), features, model="<script>alert(1)</script>")
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    names = sorted(path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".bigwig")
     assert names == ["calls.bed", "report.html", "scan.chr1.png", "scores.bedgraph", "summary.json"]
     assert (tmp_path / "out" / "scan.chr1.png").read_bytes().startswith(b"\x89PNG")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
@@ -293,3 +296,43 @@ def test_without_matplotlib_a_scan_says_so_and_goes_on(tmp_path, monkeypatch):
 def test_settings_that_make_no_scan_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         ScanConfig(**changes)
+
+
+def test_a_model_of_bins_scans_what_it_answers_for(tmp_path):
+    task = BinClassification(labels=("x",), bin_bp=20, context_bp=40, max_length=402, overlap=20)
+    predictor, sequence = Predictor(loaded_model(task)), dna(1_000, 1)
+    genome, region = genome_of(tmp_path, chr1=sequence), Interval("chr1", 0, 1_000)
+    scores = scan(predictor, genome, region, ScanConfig(window_bp=400, overlap_bp=80, bin_bp=20)).scores[:, 0]
+    assert np.isfinite(scores).all()  # at the contig's ends the context is N
+    (middle,) = predictor.predict([Record(sequence=sequence[280:680])])  # the second window
+    np.testing.assert_allclose(scores[16:32], middle.probabilities[:, 0], rtol=1e-6)
+    for changes in ({"bin_bp": 10}, {"overlap_bp": 40}, {"window_bp": 410, "bin_bp": 10}):
+        with pytest.raises(ConfigError, match="bin_bp must be 20, and overlap_bp a multiple of 40 from 80 on; got"):
+            scan(predictor, genome, region, ScanConfig(**{"window_bp": 400, "overlap_bp": 80, "bin_bp": 20} | changes))
+
+
+def test_soft_mask_is_ignored_and_half_known_bins_are_scored(tmp_path):
+    sequence = "ACGT" * 50 + "N" * 25 + "CCGT" * 50
+    upper, lower = Marker(), Marker()
+    (tmp_path / "a").mkdir()
+    tracks = [
+        scan(marker, genome_of(folder, chr1=text), Interval("chr1", 0, 425), CONFIG)
+        for marker, folder, text in ((upper, tmp_path, sequence), (lower, tmp_path / "a", sequence.lower()))
+    ]
+    np.testing.assert_array_equal(tracks[0].scores, tracks[1].scores)
+    known = ~np.isnan(tracks[0].scores[:, 0])
+    assert np.flatnonzero(~known).tolist() == [20, 21]  # the third, half of it known, has a score
+    assert all(
+        call.interval.end <= 200 or call.interval.start >= 220 for call in calls(tracks[0], ScanConfig(merge_bp=0))
+    )
+
+
+def test_only_the_labels_wanted_are_scored(tmp_path):
+    genome, region = genome_of(tmp_path, chr1="ACGT" * 100), Interval("chr1", 0, 400)
+    both, one = (
+        scan(Marker(), genome, region, dataclasses.replace(CONFIG, labels=labels)) for labels in ((), ("site-",))
+    )
+    assert one.labels == ("site-",)
+    np.testing.assert_array_equal(one.scores, both.scores[:, 1:])
+    with pytest.raises(ConfigError, match=r"this model has no label 'site' among its 2; nearest are site-, site\+"):
+        scan(Marker(), genome, region, dataclasses.replace(CONFIG, labels=("site",)))

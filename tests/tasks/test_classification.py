@@ -43,6 +43,32 @@ def test_many_labels_loss_is_binary_cross_entropy_summed_over_labels():
     assert int(loss.num_targets) == 3
 
 
+def test_a_label_that_is_there_may_count_more():
+    task = dataclasses.replace(MANY, positive_weight=8.0)
+    loaded = loaded_model(task)
+    record = Record(sequence=dna(50, 0), labels=("a", "c"))
+    loss = task.loss(loaded.model, task.collate(task.encode(record, SINGLE_BASE, purpose="train"), block_size=16))
+    p = logits_of(loaded, record.sequence)[0].sigmoid()
+    expected = -8 * p[0].log() - (1 - p[1]).log() - 8 * p[2].log()
+    assert loss.total.item() == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_scores_of_many_labels_have_prevalence_and_means_of_groups():
+    labels = tuple(f"{group}:{number}" for group in ("DHS", "TF") for number in range(3))
+    task = Classification(labels=labels, answer="many")
+    generator = np.random.default_rng(0)
+    truth = generator.random((400, 6)) < 0.2
+    records = [Record(sequence="A", labels=tuple(np.array(labels)[row])) for row in truth]
+    answers = [
+        SequenceLabels((), row * 0.5 + noise) for row, noise in zip(truth, generator.random(truth.shape), strict=True)
+    ]
+    scores = task.score(answers, records)
+    assert scores["prevalence/DHS:0"].value == truth[:, 0].mean()
+    mean = np.mean([scores[f"auroc/{label}"].value for label in labels[3:]])
+    assert scores["mean_auroc/TF"].value == pytest.approx(mean)
+    assert scores["mean_auroc/TF"].low < mean < scores["mean_auroc/TF"].high
+
+
 def test_predictions_are_probabilities_in_the_order_of_the_labels():
     (one,) = Predictor(loaded_model(YES_NO)).predict([Record(sequence=dna(80, 0))])
     assert one.probabilities.sum() == pytest.approx(1)
@@ -107,3 +133,9 @@ def test_a_record_with_other_labels_is_refused(task, labels, message):
 def test_labels_that_make_no_choice_are_refused(labels):
     with pytest.raises(ConfigError, match="labels must be distinct, and at least two"):
         Classification(labels=labels)
+
+
+@pytest.mark.parametrize("changes", [{"positive_weight": 0.0}, {"answer": "one", "positive_weight": 8.0}])
+def test_a_weight_that_makes_no_sense_is_refused(changes):
+    with pytest.raises(ConfigError, match=r"positive_weight must be above 0, and 1 when each record has exactly one"):
+        dataclasses.replace(MANY, **changes)

@@ -69,3 +69,23 @@ def test_of_a_single_record_nothing_tells_how_far_a_figure_varies():
     found = metrics.bootstrap(lambda some: float(np.mean(some)), np.array([0.25]))
     assert found.value == 0.25
     assert np.isnan([found.low, found.high]).all()
+
+
+def test_rows_of_a_group_are_drawn_together():
+    groups = np.array([7, 3, 7, 3, 7])
+    values = np.array([1, 10, 100, 1_000, 10_000])
+    seen = set()
+
+    def total(rows):
+        seen.add(int(rows.sum()))
+        return float(rows.mean())
+
+    metrics.bootstrap(total, values, groups=groups)
+    assert seen == {11_111, 2 * 10_101, 2 * 1_010}
+    alone = metrics.bootstrap(total, values, groups=np.zeros(5, int))
+    assert np.isnan([alone.low, alone.high]).all()
+
+
+def test_groups_of_one_row_change_nothing():
+    values = np.random.default_rng(0).normal(size=30)
+    assert metrics.bootstrap(np.mean, values) == metrics.bootstrap(np.mean, values, groups=np.arange(30))

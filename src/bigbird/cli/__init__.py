@@ -1,6 +1,21 @@
 """The command line. Every heavy import stands inside the command that needs it, so that --help answers at once."""
 
-from bigbird.cli import training, using, about  # isort: skip  the order in which --help lists the commands
+# The order in which --help lists the commands.
+# isort: off
+from bigbird.cli import training, windows, windows_chromatin, using, calibrating, explaining, representing, about
+
+# isort: on
 from bigbird.cli.entry import app, main
 
-__all__ = ["about", "app", "main", "training", "using"]
+__all__ = [
+    "about",
+    "app",
+    "calibrating",
+    "explaining",
+    "main",
+    "representing",
+    "training",
+    "using",
+    "windows",
+    "windows_chromatin",
+]

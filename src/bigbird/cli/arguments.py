@@ -48,7 +48,7 @@ def opened_genome(paths: list[Path] | None) -> Genome | None:
     return Genome.open(*paths) if paths else None
 
 
-def watched(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+def watched(items: Iterable[Item], total: int | None, what: str) -> Iterator[Item]:
     """The items, with a progress bar when someone is looking."""
     from rich.progress import track
 

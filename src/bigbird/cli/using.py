@@ -7,17 +7,23 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
 from bigbird.cli.arguments import GenomeFiles, Model, Settings, new_file, opened_genome, watched
+from bigbird.cli.bins import answers_in_bins, holds_peaks, on_chromatin_set, predict_bins, records_of_peaks
 from bigbird.cli.entry import app, say
+from bigbird.cli.scores import check_table, tell_scores
 from bigbird.cli.tables import write_table
 from bigbird.errors import InputError
 
 if TYPE_CHECKING:
+    from bigbird.data.genome import Genome
+    from bigbird.data.intervals import Feature, Interval
     from bigbird.data.packing import TokenRow
     from bigbird.data.records import Record
+    from bigbird.genomics.scan import ScanConfig
     from bigbird.predictor import Predictor
 
 
@@ -26,26 +32,56 @@ def evaluate(
     model: Model,
     data: Annotated[
         Path,
-        typer.Argument(help="Labelled records: .csv, .tsv or .jsonl. Or the folder of a corpus.", readable=False),
+        typer.Argument(
+            help="Labelled records: .csv, .tsv or .jsonl, or DeepSEA's .mat, .h5 and .csv. Or the folder of a corpus "
+            "or a window set. For a model of chromatin profiles also peaks: .bed, .narrowPeak (with --genome).",
+            readable=False,
+        ),
     ],
     *,
     genome: GenomeFiles = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(help="Of peaks: contig or contig:start-end; may be given several times. All contigs if not."),
+    ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(help="Part of a window set: validation or test. Default: validation, or test without one."),
+    ] = None,
     row_length: Annotated[
         int | None,
         typer.Option(min=1, help="Tokens per row of a corpus. Default: as many as the model's task reads at once."),
     ] = None,
-    out: Annotated[str | None, typer.Option(help="Also write the figures to this JSON file.", metavar="<path>")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            help="Also write the figures to this JSON file; or to a table with a line per label, when it ends in .tsv.",
+            metavar="<path>",
+        ),
+    ] = None,
 ) -> None:
     """Score a model on labelled records, with 95 % intervals.
 
-    A masked language model may be given a corpus made by `bigbird prepare`: then the documents it holds out count.
+    A masked language model may be given a corpus made by `bigbird prepare`: then the documents it holds out count. On a
+    window set made by `bigbird windows` the set's baselines are told beside the model.
     """
-    from bigbird.data.files import json_text, written_whole
+    from bigbird.genomics.window_sets import is_window_set
     from bigbird.predictor import Predictor
 
     file = new_file(out, data)
+    if is_window_set(data):
+        on_window_set(model, data, part, genome, file)
+        return
+    if part is not None:
+        raise InputError(f"--part is for a window set made by bigbird windows, and {data} is none")
+    if is_window_set(data.parent):
+        raise InputError(
+            f"{data} is a part of a window set, on which no figure is told without its baselines; give the folder: "
+            f"bigbird evaluate {model} {data.parent} --part {data.name.partition('.')[0]}"
+        )
     predictor = Predictor.load(model)
     records: Sequence[Any]
+    check_table(file, predictor.loaded.task)
     if data.is_dir():
         if genome:
             raise InputError("--genome is for records that name places; a corpus has its letters already")
@@ -53,15 +89,10 @@ def evaluate(
     elif row_length is not None:
         raise InputError(f"--row-length is for a corpus made by bigbird prepare, and {data} is no folder")
     else:
-        records = records_for(predictor, model, data, genome)
+        records = scored_records(predictor, model, data, genome, region)
     answers = list(watched(predictor.predict(records), len(records), "records"))
     scores = predictor.loaded.task.score(answers, records)
-    for name, score in scores.items():
-        print(f"{name}\t{score}")  # noqa: T201
-    if file is not None:
-        figures = {name: dict(score._asdict()) for name, score in scores.items()}
-        with written_whole(file) as path:
-            path.write_text(json_text({"model": model, "data": str(data), "scores": figures}))
+    tell_scores(scores, predictor.loaded.task.labels, file, model=model, data=data)
 
 
 @app.command()
@@ -76,13 +107,19 @@ def predict(
         str | None, typer.Option(help="Write the table here instead of to the screen.", metavar="<path>")
     ] = None,
 ) -> None:
-    """Predict labels of sequences; writes a table separated by tabs."""
+    """Predict labels of sequences; writes a table separated by tabs.
+
+    A model of chromatin profiles writes a line per bin, which reads the surroundings that the genome has.
+    """
     from bigbird.data.files import written_whole
     from bigbird.predictor import Predictor
 
     file = new_file(out, data)
     predictor = Predictor.load(model)
     records = records_for(predictor, model, data, genome)
+    if answers_in_bins(predictor):
+        predict_bins(predictor, records, genome, file)
+        return
     answers = watched(predictor.predict(records), len(records), "records")
     if file is None:
         write_table(sys.stdout, predictor.loaded, records, answers)
@@ -105,6 +142,12 @@ def scan(
         Path | None, typer.Option(help="GTF or GFF3 to compare the calls with.", readable=False)
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Score from which a stretch is called.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A label to write, with a bedGraph of its own; may be given several times. Default: all, in one.",
+        ),
+    ] = None,
     out: Annotated[
         Path, typer.Option(help="Folder for calls.bed, scores.bedgraph, pictures and report.html.", readable=False)
     ] = Path("scan"),
@@ -114,9 +157,7 @@ def scan(
     from bigbird import config as configs
     from bigbird.data.files import check_new_folder
     from bigbird.data.intervals import Interval, in_genome_order, parse_region, read_annotation
-    from bigbird.genomics.report import in_words, write_scan
-    from bigbird.genomics.scan import ScanConfig
-    from bigbird.genomics.scan import scan as carry_out
+    from bigbird.genomics.scan import usual_scan
     from bigbird.predictor import Predictor
 
     check_new_folder(out)
@@ -124,7 +165,8 @@ def scan(
     if opened is None:
         raise InputError("scan needs the genome to run along, with --genome FASTA")
     predictor = Predictor.load(model)
-    config = configs.changed(ScanConfig(), predictor.loaded.notes.get("scan", {}), source=f"model {model}")
+    check_labels(predictor.loaded.task.labels, label or [], model)
+    config = usual_scan(predictor.loaded)
     config = configs.overridden(
         config, [*(settings or []), *([f"threshold={threshold}"] if threshold is not None else [])]
     )
@@ -132,15 +174,109 @@ def scan(
     regions = in_genome_order((parse_region(text, contigs) for text in region or []), contigs)
     regions = regions or [Interval(contig, 0, length) for contig, length in contigs.items()]
     features = read_annotation(annotation, contigs) if annotation else []
-    tracks = [
-        carry_out(predictor, opened, place, config, watch=partial(watched, what=place.contig)) for place in regions
-    ]
-    result = write_scan(out, tracks, config, features, model=model)
+    _scan_into(
+        out,
+        predictor,
+        opened,
+        regions,
+        config,
+        model=model,
+        genome_files=genome or [],
+        features=features,
+        only=label or [],
+    )
+
+
+def _scan_into(
+    out: Path,
+    predictor: Predictor,
+    genome: Genome,
+    regions: Sequence[Interval],
+    config: ScanConfig,
+    *,
+    model: str,
+    genome_files: Sequence[Path],
+    features: Sequence[Feature],
+    only: Sequence[str],
+) -> None:
+    """Scan, or go on with what a killed scan into the same folder has left, and write everything."""
+    from bigbird.checkpoint import find_model
+    from bigbird.cli.scan_progress import share_done, shown
+    from bigbird.genomics.browser_tracks import write_bedgraph
+    from bigbird.genomics.report import in_words, write_scan
+    from bigbird.genomics.scan_store import ScanStore, scan_identity
+    from bigbird.genomics.whole_scan import bases_done, scan_regions
+
+    identity = scan_identity(find_model(model), config, genome_files, genome.contigs)
+    with ScanStore.opened(out, identity) as store:
+        total, begun = sum(region.length for region in regions), bases_done(store, regions, config)
+        if begun:
+            say(f"going on with the unfinished scan in {out}: {share_done(begun, total)} are done")
+        with shown(total, begun) as report:
+            tracks = scan_regions(predictor, genome, regions, config, store=store, report=report)
+        tracks = [track.only(only) for track in tracks] if only else tracks
+        result = write_scan(out, tracks, config, features, model=model)
+        for label in only:
+            write_bedgraph(out / f"scores.{quote(label, safe='+')}.bedgraph", [track.only([label]) for track in tracks])
+        store.remove()
     for note in result.notes:
         say(note)
     if result.agreement is not None:
         say(in_words(result.agreement))
     say(f"{len(result.found)} calls are in {out / 'calls.bed'}; open {out / 'report.html'}")
+
+
+def scored_records(
+    predictor: Predictor, model: str, data: Path, genome: list[Path] | None, region: list[str] | None
+) -> Sequence[Record]:
+    """Labelled records: of a table, or for a model of bins those of peaks in some regions."""
+    is_of_peaks = answers_in_bins(predictor) and holds_peaks(data)
+    if region and not is_of_peaks:
+        raise InputError("--region is for a model of chromatin profiles and a file of peaks (.bed, .narrowPeak)")
+    if is_of_peaks:
+        return records_of_peaks(predictor, data, genome, region)
+    return records_for(predictor, model, data, genome)
+
+
+def check_labels(known: Sequence[str], labels: Sequence[str], model: str) -> None:
+    """Raise for a label the model does not have."""
+    import difflib
+
+    for label in labels:
+        if label not in known:
+            near = difflib.get_close_matches(label, known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise InputError(f"--label {label!r} is none of the {len(known)} labels of {model}.{hint}")
+
+
+def on_window_set(model: str, folder: Path, part: str | None, genome: list[Path] | None, file: Path | None) -> None:
+    """Score a model on a part of a window set and print it beside the set's baselines."""
+    from typing import cast
+
+    from bigbird.data.files import json_text, written_whole
+    from bigbird.genomics.chromatin_sets import WHAT as CHROMATIN
+    from bigbird.genomics.set_evaluation import evaluate_on_set
+    from bigbird.genomics.window_sets import Part, open_window_set
+    from bigbird.predictor import Predictor
+
+    stored = open_window_set(folder)
+    chosen = part or ("validation" if "validation" in stored.about["parts"] else "test")
+    if stored.about["what"] == CHROMATIN:
+        on_chromatin_set(Predictor.load(model), stored, cast("Part", chosen), genome, file, model=model)
+        return
+    found = evaluate_on_set(
+        Predictor.load(model),
+        stored,
+        cast("Part", chosen),
+        opened_genome(genome),
+        model=model,
+        watch=partial(watched, what="windows"),
+    )
+    for line in found.lines:
+        print(line)  # noqa: T201
+    if file is not None:
+        with written_whole(file) as path:
+            path.write_text(json_text({"model": model, "data": str(folder), "part": chosen, **found.as_json}))
 
 
 def held_out_for_model(
@@ -168,9 +304,11 @@ def held_out_for_model(
     return Predictor(replace(loaded, task=replace(loaded.task, max_length=length))), rows
 
 
-def records_for(predictor: Predictor, model: str, data: Path, genome: list[Path] | None) -> list[Record]:
+def records_for(predictor: Predictor, model: str, data: Path, genome: list[Path] | None) -> Sequence[Record]:
     """DNA records, for a model that reads DNA."""
+    from bigbird.data.deepsea_files import is_deepsea
     from bigbird.data.records import read_records
+    from bigbird.genomics.deepsea import DeepSeaData, whole_bins
     from bigbird.tokenizers import TextTokenizer
 
     if isinstance(predictor.loaded.tokenizer, TextTokenizer):
@@ -178,4 +316,9 @@ def records_for(predictor: Predictor, model: str, data: Path, genome: list[Path]
             f"{model} reads text, and records are DNA. To score it: bigbird prepare TEXTS --out corpus --tokenizer "
             f"{model}, then bigbird evaluate {model} corpus"
         )
+    if is_deepsea(data):
+        records = DeepSeaData().records(data, predictor.loaded.task.labels)
+        if not answers_in_bins(predictor):
+            return records
+        return DeepSeaData(window_bp=whole_bins(len(records[0].sequence))).records(data, records.labels)
     return read_records(data, genome=opened_genome(genome))

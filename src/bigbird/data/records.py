@@ -94,13 +94,23 @@ def read_records(path: Path, *, genome: Genome | None = None) -> list[Record]:
     are `name`, `label` (several joined by ";", or a list in JSON) and `spans` (JSON: [[start, end, label], …], bases of
     the sequence counted from 0).
     """
-    rows = list(_parsed(path, genome))
-    if not rows:
+    return list(stream_records(path, genome=genome))
+
+
+def stream_records(path: Path, *, genome: Genome | None = None) -> Iterator[Record]:
+    """What `read_records` reads, one record after the other: of a long file one sequence is in memory at a time.
+
+    (Places of a BED file and rows of a table are read first, all of them.)
+    """
+    num_records = num_ambiguous = 0
+    for record, count in _parsed(path, genome):
+        num_records += 1
+        num_ambiguous += count
+        yield record
+    if not num_records:
         raise DataError(f"{path} holds no records")
-    num_ambiguous = sum(count for _, count in rows)
     if num_ambiguous:
         log.warning("%s: %d ambiguity codes were read as N", path, num_ambiguous)
-    return [record for record, _ in rows]
 
 
 def _parsed(path: Path, genome: Genome | None) -> Iterator[tuple[Record, int]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -42,6 +43,7 @@ class Datasets(NamedTuple):
     block_size  of the model that rows of tokens are packed for; 0 when any can read the data
     longest     tokens of the longest example in rows, special tokens included; 0 when any length can be read
     sha256      of the manifest of a prepared corpus, which a resumed run must find again; "" without one
+    notes       what a model trained on it must know to be used, such as how long its windows were
     """
 
     train: RecordSource
@@ -52,6 +54,7 @@ class Datasets(NamedTuple):
     block_size: int = 0
     longest: int = 0
     sha256: str = ""
+    notes: Mapping[str, Any] = MappingProxyType({})
 
 
 class DataConfig(Protocol):

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigbird.data.intervals import Feature, Interval, Kind, start_sites
-from bigbird.genomics.scan import Call, Track
+from bigbird.genomics.calls import Call
+from bigbird.genomics.track import Track
 
 
 class Agreement(NamedTuple):
@@ -82,18 +83,28 @@ def compare(found: Sequence[Call], features: Sequence[Feature], track: Track, *,
     starts = np.array([site.start for site in wanted_starts(features, region)])
     supporting = np.array([site.start for site in supporting_starts(features) if site.contig == region.contig])
     summits = np.array([call.summit for call in found])
-    is_known = ~np.isnan(track.scores[:, 0])
-    middles = region.start + np.arange(len(is_known)) * track.bin_bp + track.bin_bp // 2
+    num_bins, num_near = _chance(track, supporting, reach_bp)
     return Agreement(
         num_starts=len(starts),
         num_found=int((distance_to(starts, summits) <= reach_bp).sum()),
         num_calls=len(summits),
         num_supported=int((distance_to(summits, supporting) <= reach_bp).sum()),
-        num_bins=int(is_known.sum()),
-        num_near=int((distance_to(middles[is_known], supporting) <= reach_bp).sum()),
+        num_bins=num_bins,
+        num_near=num_near,
         reach_bp=reach_bp,
         missing=missing_kind(features),
     )
+
+
+def _chance(track: Track, supporting: NDArray[np.int64], reach_bp: int) -> tuple[int, int]:
+    """Bins of known bases, and those near a supporting start."""
+    num_bins = num_near = 0
+    for first, scores in track.pieces():
+        known = first + np.flatnonzero(~np.isnan(scores[:, 0]))
+        middles = track.region.start + known * track.bin_bp + track.bin_bp // 2
+        num_bins += len(known)
+        num_near += int((distance_to(middles, supporting) <= reach_bp).sum())
+    return num_bins, num_near
 
 
 def _inside(sites: Sequence[Interval], region: Interval) -> list[Interval]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bigbird.data.files import written_whole
 from bigbird.data.intervals import Feature
 from bigbird.errors import require
-from bigbird.genomics.scan import Call, Track
+from bigbird.genomics.calls import Call
+from bigbird.genomics.track import Scores, Track
 
 _MAX_POINTS = 4000  # a picture has no more columns than that
 _COLOURS = ("#0b6e99", "#c2571a", "#4a7c3a", "#7d5ba6")  # told apart in grey and by the colour-blind
@@ -38,8 +39,9 @@ def draw_scan(
 
 def _draw_scores(axes: Any, track: Track, threshold: float) -> None:
     signs = _signs(track.labels)
+    places, all_heights = _thinned(track)
     for column, label in enumerate(track.labels):
-        places, heights = _thinned(track, column)
+        heights = all_heights[:, column]
         colour = _COLOURS[column % len(_COLOURS)]
         axes.fill_between(places, 0, signs[column] * heights, color=colour, linewidth=0.5, label=label, step="mid")
         axes.axhline(signs[column] * threshold, color=colour, linewidth=0.6, linestyle=":")
@@ -52,10 +54,10 @@ def _draw_scores(axes: Any, track: Track, threshold: float) -> None:
 
 
 def _draw_calls(axes: Any, found: Sequence[Call]) -> None:
-    for call in found:
-        is_down = call.interval.strand == "-"
-        height, marker = (-1.07, "^") if is_down else (1.07, "v")
-        axes.plot(call.summit / 1e6, height, marker=marker, color="black", markersize=4, clip_on=False)
+    for is_down, height, marker in ((False, 1.07, "v"), (True, -1.07, "^")):
+        places = [call.summit / 1e6 for call in found if (call.interval.strand == "-") == is_down]
+        heights = [height] * len(places)
+        axes.plot(places, heights, marker=marker, linestyle="none", color="black", markersize=4, clip_on=False)
 
 
 def _draw_genes(axes: Any, track: Track, features: Sequence[Feature]) -> None:
@@ -67,17 +69,18 @@ def _draw_genes(axes: Any, track: Track, features: Sequence[Feature]) -> None:
         and feature.interval.start < track.region.end
         and feature.interval.end > track.region.start
     ]
-    for gene in genes:
-        is_down = gene.interval.strand == "-"
-        height = 0.3 if is_down else 0.7
-        is_coding = gene.biotype == "protein_coding"
-        start = gene.start_site / 1e6
-        axes.hlines(
-            height, gene.interval.start / 1e6, gene.interval.end / 1e6, color="#444444" if is_coding else "#bbbbbb"
-        )
-        axes.plot(
-            start, height, marker="<" if is_down else ">", color="#444444" if is_coding else "#bbbbbb", markersize=5
-        )
+    for is_down, height, marker in ((False, 0.7, ">"), (True, 0.3, "<")):
+        for is_coding, colour in ((False, "#bbbbbb"), (True, "#444444")):
+            some = [
+                gene
+                for gene in genes
+                if (gene.interval.strand == "-") == is_down and (gene.biotype == "protein_coding") == is_coding
+            ]
+            heights = [height] * len(some)
+            starts, ends = ([getattr(gene.interval, end) / 1e6 for gene in some] for end in ("start", "end"))
+            axes.hlines(heights, starts, ends, color=colour)
+            sites = [gene.start_site / 1e6 for gene in some]
+            axes.plot(sites, heights, marker=marker, linestyle="none", color=colour, markersize=5)
     axes.set_ylim(0, 1)
     axes.set_yticks([0.3, 0.7], ["genes −", "genes +"])
     if not genes:
@@ -90,11 +93,14 @@ def _signs(labels: Sequence[str]) -> list[int]:
     return [-1 if label.endswith("-") else 1 for label in labels]
 
 
-def _thinned(track: Track, column: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Places (Mb) and scores with no more points than a picture shows: the highest of each group of bins."""
-    scores = np.nan_to_num(track.scores[:, column])
-    group = -(-len(scores) // _MAX_POINTS)
-    padded = np.pad(scores, (0, -len(scores) % group)).reshape(-1, group)
-    heights: NDArray[np.float32] = padded.max(1)
-    places = np.arange(len(padded), dtype=np.float64) * group * track.bin_bp
+def _thinned(track: Track) -> tuple[NDArray[np.float64], Scores]:
+    """Places (Mb) and scores [points, labels], no more than a picture shows: the highest of each group of bins."""
+    group = -(-len(track.scores) // _MAX_POINTS)
+    heights = np.zeros((-(-len(track.scores) // group), len(track.labels)), np.float32)
+    for first, scores in track.pieces():
+        groups = np.arange(first, first + len(scores)) // group
+        starts = np.flatnonzero(np.diff(groups, prepend=-1))
+        highest = np.maximum.reduceat(np.nan_to_num(scores), starts, axis=0)
+        heights[groups[starts]] = np.maximum(heights[groups[starts]], highest)
+    places = np.arange(len(heights), dtype=np.float64) * group * track.bin_bp
     return (track.region.start + places + group * track.bin_bp / 2) / 1e6, heights

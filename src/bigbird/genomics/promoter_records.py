@@ -26,7 +26,7 @@ class PromoterData:
     """Genome windows in which bases near a start site carry the label "promoter+" or "promoter-".
 
     genomes             FASTA files
-    sites               BED of promoter start sites, one base each, with strand
+    sites               promoter start sites: BED of one base each with its strand, or GTF or GFF3
     annotations         GTF or GFF3 files; starts they alone know are neither learned nor taken for negatives
     train_regions       such as "chr16" or "chr22:1-20000000"
     validation_regions  likewise
@@ -77,12 +77,23 @@ class PromoterData:
 
 
 def read_sites(genome: Genome, sites: str, annotations: Sequence[str]) -> Sites:
-    """Promoters from a BED file (those on the genome's contigs) and other starts from annotations."""
-    promoters = read_bed(Path(sites), genome.contigs, missing="skip")
+    """Promoters from a BED file, GTF or GFF3 (those on the genome's contigs), other known starts from annotations.
+
+    Of an annotation the transcripts' starts are taken, or those of its genes when it has no transcript rows.
+    """
+    if _is_annotation(sites):
+        features = read_annotation(Path(sites), genome.contigs)
+        promoters = start_sites(features) or start_sites(features, kind="gene")
+    else:
+        promoters = read_bed(Path(sites), genome.contigs, missing="skip")
     if any(site.length != 1 or site.strand == "." for site in promoters):
         raise DataError(f"{sites} must hold one base per line, the start site, and its strand in column 6")
     annotated = [site for path in annotations for site in start_sites(read_annotation(Path(path), genome.contigs))]
     return Sites(promoters, annotated)
+
+
+def _is_annotation(path: str) -> bool:
+    return path.lower().removesuffix(".gz").endswith((".gtf", ".gff", ".gff3"))
 
 
 class PromoterWindows:

@@ -68,10 +68,21 @@ class Sites:
         return nearest
 
 
+def around(site: Interval, *, before_bp: int, after_bp: int) -> Interval:
+    """The window that begins `before_bp` bases upstream of a start site and ends with `after_bp`, the site among them.
+
+        +   [start - before, start + after)          before  after
+        -   [start + 1 - after, start + 1 + before)   ───────T─────►   on the site's strand
+
+    EPD's -249 … +50 is before_bp=249, after_bp=51; the paper's -5000 … +3000 is 5000 and 3000.
+    """
+    start = site.start - before_bp if site.strand != "-" else site.start + 1 - after_bp
+    return Interval(site.contig, start, start + before_bp + after_bp, site.strand, site.name)
+
+
 def centred(site: Interval, window_bp: int) -> Interval:
     """The window of `window_bp` bases with the site in the middle, on the site's strand."""
-    start = site.start - window_bp // 2 if site.strand != "-" else site.start + 1 - (window_bp - window_bp // 2)
-    return Interval(site.contig, start, start + window_bp, site.strand, site.name)
+    return around(site, before_bp=window_bp // 2, after_bp=window_bp - window_bp // 2)
 
 
 class Candidates:

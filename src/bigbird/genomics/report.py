@@ -19,10 +19,14 @@ from bigbird.data.files import json_text, written_whole
 from bigbird.data.intervals import Feature, in_genome_order
 from bigbird.errors import MissingDependency
 from bigbird.genomics.agreement import Agreement, added, compare, distance_to, supporting_starts
+from bigbird.genomics.browser_tracks import write_bedgraph, write_bigwig
+from bigbird.genomics.calls import Call, calls, write_bed
 from bigbird.genomics.plots import draw_scan
-from bigbird.genomics.scan import Call, ScanConfig, Track, calls, write_bed, write_bedgraph
+from bigbird.genomics.scan import ScanConfig
+from bigbird.genomics.track import Track
 
 CALLS_FILE, SCORES_FILE, SUMMARY_FILE, PAGE_FILE = "calls.bed", "scores.bedgraph", "summary.json", "report.html"
+BIGWIG_FILE = "scores.bigwig"
 MAX_PICTURES = 24
 MAX_ROWS = 1000
 
@@ -56,6 +60,7 @@ def write_scan(
     write_bedgraph(folder / SCORES_FILE, tracks)
     agreements = [compare(some, features, track) for some, track in zip(per_track, tracks, strict=True)]
     notes = [remark for track in tracks for remark in track.remarks]
+    notes += _bigwig(folder / BIGWIG_FILE, tracks)
     pictures = _draw(folder, tracks, per_track, config, features, notes)
     result = ScanResult(
         folder=folder, found=tuple(found), agreement=added(agreements) if features else None, notes=tuple(notes)
@@ -65,6 +70,17 @@ def write_scan(
     with written_whole(folder / PAGE_FILE) as path:
         path.write_text(_page(result, tracks, config, pictures, features, model), encoding="utf-8")
     return result
+
+
+def _bigwig(path: Path, tracks: Sequence[Track]) -> Iterator[str]:
+    """Write it where that can be done; else a remark, and none of an earlier scan stays."""
+    try:
+        if write_bigwig(path, tracks):
+            return
+        yield f"{path.name} was not written: no base has a score"
+    except MissingDependency as error:
+        yield f"{path.name} was not written; {SCORES_FILE} holds the same: {error}"
+    path.unlink(missing_ok=True)
 
 
 def _in_order(tracks: Sequence[Track]) -> list[Track]:
@@ -163,6 +179,7 @@ def _page(
         notes="".join(f"<li>{html.escape(note)}</li>" for note in result.notes),
         calls_file=CALLS_FILE,
         scores_file=SCORES_FILE,
+        bigwig_file=BIGWIG_FILE,
     )
 
 
@@ -226,7 +243,8 @@ $rows
 </table></div>
 $more
 <h2>Files</h2>
-<p><code>$calls_file</code> and <code>$scores_file</code>, beside this page, open in IGV or the UCSC browser. Places in
+<p><code>$calls_file</code> and <code>$scores_file</code> (and <code>$bigwig_file</code>, the same, where pyBigWig is
+installed), beside this page, open in IGV or the UCSC browser. Places in
 them count from 0, as BED does; on this page they count from 1.</p>
 <ul class="quiet">$notes</ul>
 </body>

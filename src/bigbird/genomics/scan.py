@@ -1,25 +1,28 @@
-"""A model along a genome: a score for every stretch, and the calls where it is high."""
+"""A model along a genome: a score for every stretch."""
 
 from __future__ import annotations
 
+import difflib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigbird.data.files import written_whole
+from bigbird import config as configs
+from bigbird.checkpoint import LoadedModel
 from bigbird.data.genome import Genome
-from bigbird.data.intervals import Interval, Strand
+from bigbird.data.intervals import Interval
 from bigbird.data.records import Record
 from bigbird.errors import ConfigError
+from bigbird.genomics.bin_profiles import reading_of
+from bigbird.genomics.readout import check_readable, probabilities_along
+from bigbird.genomics.track import Scores, Track
 from bigbird.predictor import Predictor
-from bigbird.tasks import Classification, MaskedLM
+from bigbird.tasks import BinClassification, BinLabels
 
-Scores = NDArray[np.float32]
 Watch = Callable[[Iterable[Interval], int], Iterable[Interval]]
 
 
@@ -33,6 +36,7 @@ class ScanConfig:
     bin_bp      one score each
     threshold   score from which a stretch is called
     merge_bp    calls of one label that lie closer are one
+    labels      those to score; () for all of the model's
     """
 
     window_bp: int = 16_000
@@ -40,6 +44,7 @@ class ScanConfig:
     bin_bp: int = 10
     threshold: float = 0.5
     merge_bp: int = 500
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.bin_bp < 1 or self.window_bp % self.bin_bp or self.overlap_bp % (2 * self.bin_bp):
@@ -54,33 +59,41 @@ class ScanConfig:
         if self.merge_bp < 0:
             raise ConfigError(f"merge_bp must be at least 0, got {self.merge_bp}")
 
-
-class Track(NamedTuple):
-    """Scores along a region.
-
-    scores   float32 [bins, labels], NaN where the genome is unknown (N)
-    labels   such as ("promoter+", "promoter-")
-    remarks  what was skipped, filled in or read otherwise, in words
-    """
-
-    region: Interval
-    bin_bp: int
-    scores: Scores
-    labels: tuple[str, ...]
-    remarks: tuple[str, ...] = ()
+    @property
+    def step_bp(self) -> int:
+        """From one window to the next; each has that many bases of its own."""
+        return self.window_bp - self.overlap_bp
 
 
-class Call(NamedTuple):
-    """A stretch whose score reaches the threshold.
+def usual_scan(loaded: LoadedModel) -> ScanConfig:
+    """How the model is best scanned with: as its notes tell, a model of bins in its bins."""
+    usual, task = ScanConfig(), loaded.task
+    if isinstance(task, BinClassification):
+        window_bp, step_bp, bin_bp = reading_of(loaded)
+        usual = ScanConfig(window_bp=window_bp, overlap_bp=window_bp - step_bp, bin_bp=bin_bp, merge_bp=0)
+    return configs.changed(usual, loaded.notes.get("scan", {}), source="the model's notes")
 
-    interval  the stretch; its strand is the one the label names, its name the label
-    summit    the middle base of its best bin
-    score     of that bin
-    """
 
-    interval: Interval
-    summit: int
-    score: float
+class ScanCounts(NamedTuple):
+    """What a scan met: windows in all, windows of nothing but N, bases filled in, ambiguity codes read as N."""
+
+    num_windows: int = 0
+    num_skipped: int = 0
+    num_padded: int = 0
+    num_ambiguous: int = 0
+
+    def plus(self, other: ScanCounts) -> ScanCounts:
+        """The counts of two stretches together."""
+        return ScanCounts(*(one + two for one, two in zip(self, other, strict=True)))
+
+    def remarks(self, contig: str) -> Iterator[str]:
+        """What is worth saying, in words."""
+        if self.num_skipped:
+            yield (f"{contig}: {self.num_skipped} of {self.num_windows} windows hold nothing but N and were left out")
+        if self.num_padded:
+            yield f"{contig}: windows reach {self.num_padded} bases over its ends; these were filled with N"
+        if self.num_ambiguous:
+            yield f"{contig}: ambiguity codes were read as N, {self.num_ambiguous} in all windows together"
 
 
 def scan(
@@ -92,144 +105,165 @@ def scan(
     watch: Watch = lambda windows, _: windows,
 ) -> Track:
     """Score a region. `watch` may wrap the windows as they are taken; it is told how many there are."""
+    check_scan(predictor, config)
+    scores, counts = scan_stretch(predictor, genome, region, config, watch=watch)
+    remarks = tuple(counts.remarks(region.contig))
+    labels = labels_of_scan(predictor, config)
+    return Track(region, config.bin_bp, scores, labels, remarks, genome.contigs[region.contig])
+
+
+def scan_stretch(
+    predictor: Predictor,
+    genome: Genome,
+    region: Interval,
+    config: ScanConfig,
+    *,
+    watch: Watch = lambda windows, _: windows,
+) -> tuple[Scores, ScanCounts]:
+    """The scores of a region, float32 [bins, labels], and what was met.
+
+    A region cut at multiples of `step_bp` from its start has the scores of its parts, number for number.
+    """
     task, contig_length = predictor.loaded.task, genome.contigs[region.contig]
-    if isinstance(task, MaskedLM):
-        raise ConfigError("a scan needs a model with labels; this one guesses hidden tokens")
-    _check_window(config, task.max_length - 2, predictor.loaded.tokenizer.max_letters)
-    track = Track(region, config.bin_bp, _no_scores(region, config, len(task.labels)), task.labels)
-    windows = _ScanWindows(genome, list(_windows(region, contig_length, config)), watch)
+    columns = [task.labels.index(label) for label in labels_of_scan(predictor, config)]
+    scores = np.full((-(-region.length // config.bin_bp), len(columns)), np.nan, np.float32)
+    is_in_bins = isinstance(task, BinClassification)
+    windows = _ScanWindows(genome, list(_windows(region, None if is_in_bins else contig_length, config)), watch)
     for prediction in predictor.predict(windows):
-        record, values = windows.under_way.popleft(), prediction.probabilities
-        if isinstance(task, Classification):
-            values = np.broadcast_to(values, (len(record.sequence), len(task.labels)))
-        _put(track, record, values, margin=config.overlap_bp // 2, contig_length=contig_length)
-    return track._replace(remarks=tuple(windows.remarks()))
+        window, record = windows.under_way.popleft()
+        if is_in_bins:
+            _put_bins(scores, window, record, prediction, region=region)
+            continue
+        values = probabilities_along(task, prediction, len(record.sequence))[:, columns]
+        _put(scores, window, record, values, region=region, bin_bp=config.bin_bp)
+    return scores, windows.counts()
 
 
-def _check_window(config: ScanConfig, num_tokens: int, bases_per_token: int) -> None:
-    """Raise when a window would be cut into pieces that do not see each other, as the task cuts what is too long."""
-    most = num_tokens * bases_per_token
+def labels_of_scan(predictor: Predictor, config: ScanConfig) -> tuple[str, ...]:
+    """The labels that are scored, in the model's order."""
+    known = predictor.loaded.task.labels
+    return tuple(label for label in known if label in config.labels) if config.labels else known
+
+
+def check_scan(predictor: Predictor, config: ScanConfig) -> None:
+    """Raise when the model cannot scan, or would read a window in pieces that do not see each other."""
+    task, tokenizer = predictor.loaded.task, predictor.loaded.tokenizer
+    check_readable(task, "a scan")
+    strangers = [label for label in config.labels if label not in task.labels]
+    if strangers:
+        near = difflib.get_close_matches(strangers[0], task.labels, n=3, cutoff=0.0)
+        raise ConfigError(
+            f"this model has no label {strangers[0]!r} among its {len(task.labels)}; nearest are {', '.join(near)}"
+        )
+    if isinstance(task, BinClassification):
+        _check_bins(task, config)
+    num_tokens = task.max_length - 2
+    most = num_tokens * tokenizer.max_letters
     if config.window_bp > most:
         raise ConfigError(
             f"window_bp {config.window_bp:,} is more than this model reads at once, which is {num_tokens:,} tokens of "
-            f"at most {bases_per_token} bases. Set window_bp to {most - most % config.bin_bp} or less, and overlap_bp "
-            f"below that."
+            f"at most {tokenizer.max_letters} bases. Set window_bp to {most - most % config.bin_bp} or less, and "
+            f"overlap_bp below that."
         )
+
+
+def _check_bins(task: BinClassification, config: ScanConfig) -> None:
+    """Raise unless the scan's bins are the model's."""
+    step = config.overlap_bp // 2
+    if config.bin_bp != task.bin_bp or step % task.bin_bp or step < task.context_bp:
+        raise ConfigError(
+            f"this model answers in bins of {task.bin_bp} bases and needs {task.context_bp} bases of context on either "
+            f"side: bin_bp must be {task.bin_bp}, and overlap_bp a multiple of {2 * task.bin_bp} from "
+            f"{2 * task.context_bp} on; got bin_bp {config.bin_bp} and overlap_bp {config.overlap_bp}"
+        )
+
+
+class _Window(NamedTuple):
+    """A stretch that the model sees, and the bases of it whose scores count: [first, last) on the contig."""
+
+    seen: Interval
+    first: int
+    last: int
 
 
 class _ScanWindows:
     """The windows of a scan as records, those of nothing but N left out; keeps those whose answer is awaited."""
 
-    def __init__(self, genome: Genome, windows: Sequence[Interval], watch: Watch) -> None:
+    def __init__(self, genome: Genome, windows: Sequence[_Window], watch: Watch) -> None:
         self._genome, self._windows, self._watch = genome, windows, watch
-        self.under_way: deque[Record] = deque()
+        self.under_way: deque[tuple[_Window, Record]] = deque()
         self._num_skipped = self._num_ambiguous = self._num_padded = 0
 
     def __iter__(self) -> Iterator[Record]:
-        for interval in self._watch(self._windows, len(self._windows)):
+        seen = [window.seen for window in self._windows]
+        for window, interval in zip(self._windows, self._watch(seen, len(seen)), strict=True):
             sequence, num_padded, num_ambiguous = self._genome.window(interval)
             self._num_padded += num_padded
             self._num_ambiguous += num_ambiguous
             if sequence.strip("N"):
-                self.under_way.append(Record(sequence=sequence, interval=interval))
-                yield self.under_way[-1]
+                record = Record(sequence=sequence, interval=interval)
+                self.under_way.append((window, record))
+                yield record
             else:
                 self._num_skipped += 1
 
-    def remarks(self) -> Iterator[str]:
-        contig = self._windows[0].contig
-        if self._num_skipped:
-            yield f"{contig}: {self._num_skipped} of {len(self._windows)} windows hold nothing but N and were left out"
-        if self._num_padded:
-            yield f"{contig}: windows reach {self._num_padded} bases over its ends; these were filled with N"
-        if self._num_ambiguous:
-            yield f"{contig}: ambiguity codes were read as N, {self._num_ambiguous} in all windows together"
+    def counts(self) -> ScanCounts:
+        """What was met on the way."""
+        return ScanCounts(len(self._windows), self._num_skipped, self._num_padded, self._num_ambiguous)
 
 
-def _no_scores(region: Interval, config: ScanConfig, num_labels: int) -> Scores:
-    return np.full((-(-region.length // config.bin_bp), num_labels), np.nan, np.float32)
+def _windows(region: Interval, contig_length: int | None, config: ScanConfig) -> Iterator[_Window]:
+    """Windows over the region, half an overlap beyond its ends; near a contig's end they move back inside.
 
+    region        |--------------------|
+    window    [   mmmmmm   ]                    m: the bases of its own, step_bp of them
+    window          [   mmmmmm   ]
+    window            [     mmmmmm ]            moved back: what it sees changes, not what it says
 
-def calls(track: Track, config: ScanConfig) -> list[Call]:
-    """Every stretch that reaches the threshold, in order of place."""
-    found = []
-    for column, label in enumerate(track.labels):
-        scores = track.scores[:, column]
-        for first, last in _runs(scores >= config.threshold, gap=config.merge_bp // track.bin_bp):
-            best = first + int(np.nanargmax(scores[first:last]))
-            start = track.region.start + first * track.bin_bp
-            end = min(track.region.start + last * track.bin_bp, track.region.end)
-            strand: Strand = "+" if label.endswith("+") else "-" if label.endswith("-") else "."
-            summit = min(track.region.start + best * track.bin_bp + track.bin_bp // 2, end - 1)
-            found.append(Call(Interval(track.region.contig, start, end, strand, label), summit, float(scores[best])))
-    return sorted(found, key=lambda call: (call.interval.start, call.interval.end, call.interval.name))
-
-
-def write_bed(path: Path, found: Sequence[Call]) -> None:
-    """BED with 8 columns: score 0 to 1000, the thick part is the summit."""
-    with written_whole(path) as temporary, temporary.open("w") as file:
-        for call in found:
-            place, score = call.interval, round(1000 * call.score)
-            columns = (place.contig, place.start, place.end, place.name, score, place.strand)
-            print(*columns, call.summit, call.summit + 1, sep="\t", file=file)
-
-
-def write_bedgraph(path: Path, tracks: Sequence[Track]) -> None:
-    """The highest score of any label, to three decimals; neighbouring bins of one value are one line."""
-    with written_whole(path) as temporary, temporary.open("w") as file:
-        print('track type=bedGraph name="bigbird" description="highest score of any label"', file=file)
-        for track in tracks:
-            best = np.nan_to_num(track.scores, nan=-1.0).max(axis=1).round(3)  # -1: unknown
-            changes = np.flatnonzero(np.append(True, best[1:] != best[:-1]))
-            for first, last in zip(changes, np.append(changes[1:], len(best)), strict=True):
-                if best[first] >= 0:
-                    start = track.region.start + int(first) * track.bin_bp
-                    end = min(track.region.start + int(last) * track.bin_bp, track.region.end)
-                    print(track.region.contig, start, end, f"{best[first]:.3f}", sep="\t", file=file)
-
-
-def _windows(region: Interval, contig_length: int, config: ScanConfig) -> Iterator[Interval]:
-    """Windows over the region, half an overlap beyond its ends; near a contig's end they move back inside."""
-    first = region.start - config.overlap_bp // 2
-    step = config.window_bp - config.overlap_bp
-    for place in range(first, max(region.end - config.overlap_bp // 2, first + 1), step):
-        start = max(0, min(place, contig_length - config.window_bp))
-        yield Interval(region.contig, start, start + config.window_bp)
-
-
-def _put(track: Track, record: Record, values: NDArray[np.float32], *, margin: int, contig_length: int) -> None:
-    """Write the middle of a window, all but `margin` bases at each end, into the region's bins.
-
-    region    |----------------------|        A window that moved back inside its contig overlaps the one before;
-    window  [  mmmmmm  ]                      the later one stays. At a contig's end nothing is left off.
-    window          [  mmmmmm  ]
+    Without a contig length none is moved back: they reach beyond the contig, where there is N, and a last one with less
+    of its own has that in its middle, by whole bins, as in `tiles`.
     """
-    region, window = track.region, record.interval
-    assert window is not None
-    first = max(window.start + margin if window.start > 0 else 0, region.start)
-    last = min(window.end - margin if window.end < contig_length else contig_length, region.end)
-    edges = np.arange(-(-(first - region.start) // track.bin_bp), len(track.scores) + 1) * track.bin_bp
-    edges = np.minimum(edges, region.length)
-    edges = edges[edges <= last - region.start]
-    if len(edges) < 2:
-        return
-    bins = slice(int(edges[0]) // track.bin_bp, int(edges[0]) // track.bin_bp + len(edges) - 1)
-    places = edges + region.start - window.start
+    for first in range(region.start, region.end, config.step_bp):
+        start = first - config.overlap_bp // 2
+        if contig_length is None:
+            missing = (first + config.step_bp - region.end) // config.bin_bp
+            start -= max(0, missing) // 2 * config.bin_bp
+        else:
+            start = max(0, min(start, contig_length - config.window_bp))
+        seen = Interval(region.contig, start, start + config.window_bp)
+        yield _Window(seen, first, min(first + config.step_bp, region.end))
+
+
+def _put(
+    scores: Scores,
+    window: _Window,
+    record: Record,
+    values: NDArray[np.floating[Any]],
+    *,
+    region: Interval,
+    bin_bp: int,
+) -> None:
+    """Write the window's own bases into the region's bins; NaN where more than half of a bin is N."""
+    edges = np.arange(window.first, window.last + bin_bp, bin_bp).clip(max=window.last)
+    places = edges - window.seen.start
     letters = np.frombuffer(record.sequence.encode(), np.uint8)
     unknown = _means((letters == ord("N"))[:, None], places)
-    track.scores[bins] = np.where(unknown > 0.5, np.nan, _means(values, places))
+    first = (window.first - region.start) // bin_bp
+    scores[first : first + len(edges) - 1] = np.where(unknown > 0.5, np.nan, _means(values, places))
 
 
-def _means(values: NDArray[np.generic], edges: NDArray[np.int64]) -> NDArray[np.float64]:
+def _put_bins(scores: Scores, window: _Window, record: Record, answer: BinLabels, *, region: Interval) -> None:
+    """The same for a model that answers in bins, which are the region's."""
+    size = answer.bin_bp
+    first, count = window.first - window.seen.start, -(-(window.last - window.first) // size)
+    letters = np.frombuffer(record.sequence[first : first + count * size].encode(), np.uint8)
+    unknown = (letters == ord("N")).reshape(count, size).mean(1)[:, None]
+    rows = answer.probabilities[(first - answer.first) // size :][:count]
+    place = (window.first - region.start) // size
+    scores[place : place + count] = np.where(unknown > 0.5, np.nan, rows)
+
+
+def _means(values: NDArray[Any], edges: NDArray[np.int64]) -> NDArray[np.float64]:
     """Mean of the rows between each edge and the next."""
     sums = np.add.reduceat(values[: edges[-1]].astype(np.float64), edges[:-1], axis=0)
     return sums / np.diff(edges)[:, None]
-
-
-def _runs(flags: NDArray[np.bool_], *, gap: int) -> Iterator[tuple[int, int]]:
-    """Stretches of True as [first, last); those no more than `gap` apart are one."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], flags.astype(np.int8), [0]))))
-    starts, ends = edges[::2], edges[1::2]
-    is_new = np.append(True, starts[1:] - ends[:-1] > gap) if len(starts) else np.zeros(0, bool)
-    for group in np.split(np.arange(len(starts)), np.flatnonzero(is_new)[1:]) if len(starts) else ():
-        yield int(starts[group[0]]), int(ends[group[-1]])

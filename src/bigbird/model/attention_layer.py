@@ -45,15 +45,20 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, pattern: BlockPattern | ShardPattern, visibility: Visibility) -> Tensor:
         """x: [total, hidden] -> [total, hidden]. With a rank's part of a pattern, all ranks call it together."""
+        q, k, v = self.heads(x, visibility)
+        attended = _attend(q, k, v, pattern, visibility)
+        projected: Tensor = self.output(attended[0].transpose(0, 1).reshape(x.shape))
+        return projected
+
+    def heads(self, x: Tensor, visibility: Visibility) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values as attention takes them: [total, hidden] -> each [1, heads, total, head_dim]."""
         total, hidden_size = x.shape
-        # Each [1, heads, total, head_dim], a view; chunk() puts the gradients together in one copy.
+        # Views; chunk() puts the gradients together in one copy.
         heads = (1, total, self.num_heads, hidden_size // self.num_heads)
         q, k, v = (part.view(heads).transpose(1, 2) for part in self.qkv(x).chunk(3, dim=1))
         if visibility.rotary is not None:
             q, k = rotate(q, visibility.rotary), rotate(k, visibility.rotary)
-        attended = _attend(q, k, v, pattern, visibility)
-        projected: Tensor = self.output(attended[0].transpose(0, 1).reshape(total, hidden_size))
-        return projected
+        return q, k, v
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, pattern: BlockPattern | ShardPattern, visibility: Visibility) -> Tensor:

@@ -111,25 +111,46 @@ class BaseConvolution(nn.Module):
 
     def forward(self, token_ids: Tensor, positions: Tensor) -> Tensor:
         """token_ids, positions: int64 [total], a position of 0 begins a document or is filling -> [total, hidden]."""
+        seen = self._seen(self.letters(token_ids), positions)
+        return self._read(F.one_hot(seen, NUM_LETTERS), positions)
+
+    def letters(self, token_ids: Tensor) -> Tensor:
+        """The digits of the ids: int64 [total] -> [total, bases_per_token], each below NUM_LETTERS."""
+        places = NUM_LETTERS ** torch.arange(self.bases_per_token, device=token_ids.device)
+        return token_ids[:, None] // places % NUM_LETTERS
+
+    def of_shares(self, shares: Tensor, positions: Tensor) -> Tensor:
+        """What `forward` makes of letters that need not be whole, to be differentiated.
+
+        shares: floating [total, bases_per_token, NUM_LETTERS], of each place how much of each letter stands there; one
+        1 and zeros are what `forward` reads -> [total, hidden]
+        """
+        total, size, _ = shares.shape
+        numbers = torch.arange(1, total * size + 1, device=shares.device).view(total, size)
+        seen = self._seen(numbers, positions)  # which of the rows below, 0 beyond a document's edge
+        nothing = F.one_hot(numbers.new_zeros(1), NUM_LETTERS).to(shares.dtype)
+        return self._read(torch.cat((nothing, shares.flatten(0, 1)))[seen], positions)
+
+    def _seen(self, letters: Tensor, positions: Tensor) -> Tensor:
+        """A token's letters and those around it that the convolution reaches, 0 beyond a document's edge."""
         size, reach = self.bases_per_token, _CONVOLUTION_BASES // 2
-        letters = token_ids[:, None] // NUM_LETTERS ** torch.arange(size, device=token_ids.device) % NUM_LETTERS
-        seen = _with_neighbours(letters, positions, distance=1)[:, size - reach : 2 * size + reach]
-        x = F.gelu(self._strongest(seen), approximate="tanh")
+        return _with_neighbours(letters, positions, distance=1)[:, size - reach : 2 * size + reach]
+
+    def _read(self, letters: Tensor, positions: Tensor) -> Tensor:
+        x = F.gelu(self._strongest(letters), approximate="tanh")
         for neighbourhood in self.neighbourhoods:
             x = neighbourhood(x, positions)
         return x
 
-    def _strongest(self, seen: Tensor) -> Tensor:
-        """Letters of each token and its neighbours, int64 [total, bases] -> each motif's strongest response.
+    def _strongest(self, letters: Tensor) -> Tensor:
+        """Each token's letters and neighbours, [total, bases, NUM_LETTERS] -> each motif's strongest response.
 
         The convolution as one matrix product with a row per base: half the time of PyTorch's, forward and backward.
         """
-        weight = self.motifs.weight
-        dtype = (
-            torch.get_autocast_dtype(seen.device.type) if torch.is_autocast_enabled(seen.device.type) else weight.dtype
-        )
-        one_hot = F.one_hot(seen, NUM_LETTERS).to(dtype).flatten(1)
-        windows = one_hot.unfold(1, _CONVOLUTION_BASES * NUM_LETTERS, NUM_LETTERS)  # [total, bases_per_token, letters]
+        weight, device = self.motifs.weight, letters.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+        flat = letters.to(dtype).flatten(1)
+        windows = flat.unfold(1, _CONVOLUTION_BASES * NUM_LETTERS, NUM_LETTERS)  # [total, bases_per_token, letters]
         responses = linear(windows, weight.mT.flatten(1), self.motifs.bias)
         # The gradient of amax looks at every response again, that of max at the strongest alone.
         return responses.max(1).values if torch.is_grad_enabled() else responses.amax(1)

@@ -1,6 +1,8 @@
-"""An encoder with a head: one answer per document, or one per token."""
+"""An encoder with a head: one answer per document, one per token, or one per bin of tokens."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +14,8 @@ from bigbird.errors import ConfigError
 from bigbird.model.activation import ACTIVATIONS
 from bigbird.model.encoder import Encoder, EncoderConfig
 from bigbird.model.linear import Linear, linear
+
+_RARE = -4.0  # log odds of 2 %: of a genome's bins few have a label, and learning that alone would take a while
 
 
 class SequenceClassifier(nn.Module):
@@ -78,6 +82,51 @@ class TokenClassifier(nn.Module):
         encoded = self.encoder(token_ids, token_types=token_types, layout=layout)
         logits: Tensor = self.classifier(self.dropout(encoded))
         return logits
+
+
+class Bins(NamedTuple):
+    """Which tokens of a row are read together.
+
+    places  int64 [tokens in bins], where they lie in the row, bin after bin
+    sizes   int64 [bins], tokens of each; a bin may have none
+    """
+
+    places: Tensor
+    sizes: Tensor
+
+    def to(self, device: torch.device | str) -> Bins:
+        """The same on `device`."""
+        return Bins(self.places.to(device), self.sizes.to(device))
+
+
+class BinClassifier(nn.Module):
+    """Labels for every bin, read off the mean and the greatest of its tokens' vectors: [bins, num_labels] logits."""
+
+    def __init__(self, config: EncoderConfig, *, num_labels: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.norm = nn.LayerNorm(2 * config.hidden_size, eps=config.layer_norm_eps)
+        self.inner = Linear(2 * config.hidden_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = Linear(config.hidden_size, num_labels)
+        nn.init.constant_(self.classifier.bias, _RARE)
+
+    def forward(self, token_ids: Tensor, layout: Layout, bins: Bins) -> Tensor:
+        """token_ids: packed int64 [total] -> [bins, num_labels]."""
+        pooled = pooled_bins(self.encoder(token_ids, layout=layout), bins)
+        hidden = F.gelu(self.inner(self.norm(with_enough_rows(pooled))))
+        logits: Tensor = self.classifier(self.dropout(hidden))
+        return logits[: len(bins.sizes)]
+
+
+def pooled_bins(encoded: Tensor, bins: Bins) -> Tensor:
+    """[total, hidden] -> float32 [bins, 2 * hidden]: mean and greatest value of each bin's rows, 0 without any."""
+    rows = encoded[bins.places].float()
+    # In segments, not scattered: then a sum's order is the tokens' own, on GPUs too.
+    total = torch.segment_reduce(rows, "sum", lengths=bins.sizes, axis=0, unsafe=True)
+    greatest = torch.segment_reduce(rows, "max", lengths=bins.sizes, axis=0, unsafe=True)
+    sizes = bins.sizes[:, None]
+    return torch.cat((total / sizes.clamp(min=1), greatest.masked_fill(sizes == 0, 0)), dim=1)
 
 
 def first_tokens(encoded: Tensor, layout: Layout) -> Tensor:

@@ -11,10 +11,13 @@ from bigbird.errors import ConfigError
 from bigbird.run import RunConfig
 
 RECIPES = {
+    "genomics.chromatin": "Proteins and marks in every 200 bases of a genome, from peaks (BED, narrowPeak)",
     "genomics.classification": "Labels for DNA sequences in your own files (FASTA, BED, CSV, TSV, JSONL)",
+    "genomics.deepsea": "Labels of 200 bases from files in DeepSEA's layout (.mat, HDF5, CSV)",
     "genomics.pretrain": "Masked-language-model pretraining on the DNA of a genome",
     "genomics.pretrain_prepared": "The same on a corpus made by `bigbird prepare`: every base once an epoch",
     "genomics.promoter": "Start sites of genes along a genome: the promoter model that comes with bigbird",
+    "genomics.promoter_windows": "Whole windows, promoter or not, against negatives drawn from the genome every epoch",
     "text.pretrain": "Masked-language-model pretraining on the text of a prepared corpus, in a laptop's size",
     "text.pretrain_base": "The same in the paper's base size and settings, for GPUs",
 }

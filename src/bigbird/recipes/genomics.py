@@ -8,13 +8,16 @@ from bigbird.attention import PatternSpec
 from bigbird.data.genome_windows import GenomeData
 from bigbird.data.prepared import PreparedData
 from bigbird.data.sources import FileData
+from bigbird.genomics.chromatin import ChromatinData
+from bigbird.genomics.deepsea import DeepSeaData
 from bigbird.genomics.promoter_records import PromoterData
+from bigbird.genomics.promoter_window_data import PromoterWindowData
 from bigbird.genomics.promoters import LABELS
 from bigbird.model.encoder import EncoderConfig
 from bigbird.model.sizes import dimensions
 from bigbird.run import RunConfig
 from bigbird.run_start import Scratch
-from bigbird.tasks import Classification, MaskedLM, TokenClassification
+from bigbird.tasks import BinClassification, Classification, MaskedLM, TokenClassification
 from bigbird.training.settings import TrainingConfig
 
 
@@ -112,4 +115,72 @@ def promoter() -> RunConfig:
             watch="average_precision/promoter+",  # the loss is lowest long before ranks and places are best
             save_every=150,
         ),
+    )
+
+
+def promoter_windows() -> RunConfig:
+    """Whole windows, promoter or not, against negatives of the genome that are drawn anew every epoch.
+
+    Starts from nothing, reading bases by convolution; with byte pairs it may start from a pretrained folder
+    (start=FOLDER).
+    """
+    return RunConfig(
+        recipe="genomics.promoter_windows",
+        start=Scratch(tokenizer="kmers", encoder=replace(_ENCODER, pattern=PatternSpec(block_size=16))),
+        task=Classification(labels=(), max_length=4096),
+        data=PromoterWindowData(),
+        training=TrainingConfig(
+            num_steps=3000,
+            batch_size=32,
+            micro_batch_size=32,
+            learning_rate=1e-3,
+            warmup_steps=200,
+            schedule="cosine",
+            weight_decay=0.05,
+            precision="bfloat16",
+            evaluate_every=150,
+            watch="auroc/promoter",
+            save_every=150,
+        ),
+    )
+
+
+def chromatin() -> RunConfig:
+    """Which proteins and marks sit in every 200 bases of a genome, from peaks of any number of them."""
+    return RunConfig(
+        recipe="genomics.chromatin",
+        start=Scratch(
+            tokenizer="kmers",
+            bases_per_token=20,
+            encoder=replace(_ENCODER, dropout=0.2, pattern=PatternSpec(block_size=16)),
+        ),
+        task=BinClassification(labels=(), context_bp=1_000, strands="both"),
+        data=ChromatinData(window_bp=8_000, step_bp=6_000),
+        training=TrainingConfig(
+            num_steps=3000,
+            batch_size=16,
+            micro_batch_size=16,
+            learning_rate=1e-3,
+            warmup_steps=200,
+            schedule="cosine",
+            weight_decay=0.05,
+            precision="bfloat16",
+            evaluate_every=250,
+            watch="mean_average_precision",
+            save_every=250,
+        ),
+    )
+
+
+def deepsea() -> RunConfig:
+    """Any number of labels for the 200 bases in the middle of a sequence, from files in DeepSEA's layout.
+
+    Positives count eightfold, as in BigBird's paper; make the probabilities hold what they say with bigbird calibrate.
+    """
+    usual = chromatin()
+    return replace(
+        usual,
+        recipe="genomics.deepsea",
+        task=Classification(labels=(), answer="many", positive_weight=8.0, max_length=4096, strands="both"),
+        data=DeepSeaData(),
     )

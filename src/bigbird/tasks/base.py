@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bigbird.attention import DocumentLayout, Layout
 from bigbird.model.encoder import EncoderConfig
+from bigbird.model.heads import Bins
 from bigbird.tasks.metrics import Estimate
 from bigbird.tokenizers import Tokenizer
 
@@ -36,6 +37,8 @@ class Example(NamedTuple):
     is_reversed  the window was read on the other strand; starts and ends still count on the record's own
     token_types  int64 [length], 0 for the first of two texts, 1 for the second; None where there is one
     order        0 when the second text follows the first, 1 when it is any other, -1 when nobody asks
+    bins         int64 [length], the bin of the record each token lies in, counted in reading direction; -1 for none.
+                 Those of a window follow one another. None for tasks without bins
     """
 
     record: int
@@ -47,6 +50,7 @@ class Example(NamedTuple):
     is_reversed: bool = False
     token_types: NDArray[np.int64] | None = None
     order: int = -1
+    bins: NDArray[np.int64] | None = None
 
 
 class Batch(NamedTuple):
@@ -57,6 +61,7 @@ class Batch(NamedTuple):
     targets, weights  float32, the examples' own, one behind the other along the first axis
     token_types       int64 [total]; None where every example is one text
     order             int64 [examples], see `Example`; None where nobody asks
+    bins              of all examples, one behind the other; None for tasks without bins
     """
 
     token_ids: Tensor
@@ -65,12 +70,14 @@ class Batch(NamedTuple):
     weights: Tensor
     token_types: Tensor | None = None
     order: Tensor | None = None
+    bins: Bins | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch with its tensors on `device`."""
         types, order = (None if one is None else one.to(device) for one in (self.token_types, self.order))
         targets, weights = self.targets.to(device), self.weights.to(device)
-        return Batch(self.token_ids.to(device), self.layout, targets, weights, types, order)
+        bins = None if self.bins is None else self.bins.to(device)
+        return Batch(self.token_ids.to(device), self.layout, targets, weights, types, order, bins)
 
 
 class Loss(NamedTuple):
@@ -139,6 +146,7 @@ def packed(examples: Sequence[Example], *, block_size: int) -> Batch:
         torch.from_numpy(np.concatenate([example.weights for example in examples])),
         _token_types(examples, layout),
         None if all(example.order < 0 for example in examples) else torch.tensor([e.order for e in examples]),
+        _bins(examples, layout),
     )
 
 
@@ -147,6 +155,20 @@ def _token_types(examples: Sequence[Example], layout: DocumentLayout) -> Tensor 
         return None
     types = [np.zeros_like(e.token_ids) if e.token_types is None else e.token_types for e in examples]
     return layout.pack(torch.from_numpy(np.concatenate(types)))
+
+
+def _bins(examples: Sequence[Example], layout: DocumentLayout) -> Bins | None:
+    if any(example.bins is None for example in examples):
+        return None
+    places, sizes = [], []
+    for start, example in zip(layout.starts, examples, strict=True):
+        assert example.bins is not None
+        inside = np.flatnonzero(example.bins >= 0)
+        numbers = example.bins[inside]
+        counts = np.bincount(numbers - numbers[:1])  # ascending, so the first is the least
+        places.append(start + inside)
+        sizes.append(np.pad(counts, (0, max(0, len(example.targets) - len(counts)))))
+    return Bins(torch.from_numpy(np.concatenate(places)), torch.from_numpy(np.concatenate(sizes)))
 
 
 def device_of(model: nn.Module) -> torch.device:

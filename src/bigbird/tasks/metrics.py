@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bigbird import randomness
 
 NUM_RESAMPLES = 1000
+MOST_SHOWN = 20
 LOWER_IS_BETTER = ("loss", "bits_per_letter", "median_distance")  # first part of the name; all others: higher
 _BOOTSTRAP_SEED = 20_200_728  # any number; the day the paper appeared
 
@@ -29,21 +30,60 @@ class Estimate(NamedTuple):
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def bootstrap(metric: Callable[..., float], *columns: NDArray[np.generic]) -> Estimate:
+def headline(scores: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """What of many figures a person reads first: all but those of single labels; a few are all shown."""
+    if len(scores) <= MOST_SHOWN:
+        return dict(scores)
+    return {name: score for name, score in scores.items() if name.startswith("mean_") or "/" not in name}
+
+
+def bootstrap(
+    metric: Callable[..., float], *columns: NDArray[np.generic], groups: NDArray[np.int64] | None = None
+) -> Estimate:
     """`metric(*columns)` and how far it varies when the rows of all columns are drawn again, with replacement.
 
-    Drawn again a single row is always itself, which would pass for certainty: then the interval is not defined.
+    groups  a number per row: rows of one group are drawn together, as they must be when they depend on each other
+
+    Drawn again a single row (or group) is always itself, which would pass for certainty: then the interval is not
+    defined.
     """
-    num_rows = len(columns[0])
-    if num_rows == 1:
+    rows_of = _groups_of_rows(len(columns[0]), groups)
+    if rows_of.num_groups == 1:
         return Estimate(metric(*columns), math.nan, math.nan)
     values = []
     for resample in range(NUM_RESAMPLES):
-        rows = randomness.integers(0, num_rows, _BOOTSTRAP_SEED, resample, np.arange(num_rows))
+        drawn = randomness.integers(0, rows_of.num_groups, _BOOTSTRAP_SEED, resample, np.arange(rows_of.num_groups))
+        rows = rows_of.rows(drawn)
         values.append(metric(*(column[rows] for column in columns)))
     defined = np.array([value for value in values if not np.isnan(value)])
     low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) else (np.nan, np.nan)
     return Estimate(metric(*columns), float(low), float(high))
+
+
+class _Groups(NamedTuple):
+    """Rows sorted by group: where each group begins in `order`, and how many rows it has."""
+
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    @property
+    def num_groups(self) -> int:
+        return len(self.starts)
+
+    def rows(self, drawn: NDArray[np.int64]) -> NDArray[np.int64]:
+        """All rows of the groups drawn, as often as they were."""
+        counts = self.counts[drawn]
+        before = np.cumsum(counts) - counts
+        places: NDArray[np.int64] = np.repeat(self.starts[drawn] - before, counts) + np.arange(counts.sum())
+        return self.order[places]
+
+
+def _groups_of_rows(num_rows: int, groups: NDArray[np.int64] | None) -> _Groups:
+    if groups is None:
+        return _Groups(np.arange(num_rows), np.arange(num_rows), np.ones(num_rows, np.int64))
+    _, number, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    return _Groups(np.argsort(number, kind="stable"), np.cumsum(counts) - counts, counts)
 
 
 def auroc(is_positive: NDArray[np.bool_], scores: Floats) -> float:

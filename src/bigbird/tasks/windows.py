@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigbird.data.records import Record
+from bigbird.data.records import Record, other_strand
 from bigbird.errors import ConfigError, DataError
 from bigbird.tokenizers import Encoding, Tokenizer, clean_dna, reverse_complement
 
@@ -33,6 +33,12 @@ def check_window(max_length: int, overlap: int) -> None:
         )
 
 
+def columns_of_other_strand(labels: Sequence[str]) -> list[int]:
+    """Where each label's answer stands on the other strand: that of start+ at start-, others where they are."""
+    others = [other_strand(label) for label in labels]
+    return [labels.index(other if other in labels else own) for own, other in zip(labels, others, strict=True)]
+
+
 def token_windows(
     record: Record, tokenizer: Tokenizer, *, max_length: int, overlap: int, strands: Strands
 ) -> Iterator[TokenWindow]:
@@ -48,16 +54,17 @@ def token_windows(
         raise DataError(f"{source} has an empty sequence; leave it out")
     sequence = clean_dna(record.sequence, source=source).sequence
     forward = tokenizer.encode_batch([sequence])[0]
-    yield from _cut(forward, tokenizer, max_length, overlap, is_reversed=False, length=length)
+    yield from windows_of(forward, tokenizer, max_length, overlap, is_reversed=False, length=length)
     if strands == "both":
         ids, starts, ends = tokenizer.encode_batch([reverse_complement(sequence)])[0]
         on_record = Encoding(ids, length - ends, length - starts)
-        yield from _cut(on_record, tokenizer, max_length, overlap, is_reversed=True, length=length)
+        yield from windows_of(on_record, tokenizer, max_length, overlap, is_reversed=True, length=length)
 
 
-def _cut(
+def windows_of(
     encoding: Encoding, tokenizer: Tokenizer, max_length: int, overlap: int, *, is_reversed: bool, length: int
 ) -> Iterator[TokenWindow]:
+    """The windows of one strand, whose tokens and places on the record of `length` characters `encoding` holds."""
     first, last = tokenizer.special_id("[CLS]"), tokenizer.special_id("[SEP]")
     size = max_length - 2
     for start in range(0, max(len(encoding.ids) - overlap, 1), size - overlap):

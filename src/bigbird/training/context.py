@@ -12,7 +12,7 @@ from torch import nn
 from bigbird.attention import ContextShard, DocumentLayout
 from bigbird.errors import ConfigError
 from bigbird.model.encoder import Encoder, check_rows_divisible
-from bigbird.tasks import AnyTask, Batch, Classification, MaskedLM
+from bigbird.tasks import AnyTask, Batch, BinClassification, Classification, MaskedLM
 from bigbird.tasks.base import Loss
 
 if TYPE_CHECKING:
@@ -110,6 +110,11 @@ def check_task(task: AnyTask, num_parts: int) -> None:
             "context parallelism serves tasks with a target for every token (masked language modelling, token labels); "
             "a document's label is told by its first token, which lies on one of the processes alone. Set "
             "training.context_parallel=1."
+        )
+    if num_parts > 1 and isinstance(task, BinClassification):
+        raise ConfigError(
+            "context parallelism serves tasks with a target for every token (masked language modelling, token labels); "
+            "the tokens of a bin may lie on two of the processes. Set training.context_parallel=1."
         )
     if num_parts > 1 and isinstance(task, MaskedLM) and task.next_segment:
         raise ConfigError(_NO_PAIRS)

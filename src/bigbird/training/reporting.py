@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from bigbird.tasks import Estimate
+from bigbird.tasks.metrics import headline
 from bigbird.training import metrics_file
 from bigbird.training.memory_used import memory_used
 from bigbird.training.metrics_file import METRICS_FILE
@@ -94,8 +95,10 @@ class Reporter:
         self._write({"event": "evaluation", "step": step, **{name: list(score) for name, score in scores.items()}})
         if self._tensorboard is not None:
             self._tensorboard.write("validation", step, {name: score.value for name, score in scores.items()})
-        shown = "  ".join(f"{name} {score.value:.4f}" for name, score in scores.items())
-        self.say(f"after step {step}: {shown}")
+        shown = headline(scores)
+        words = [f"{name} {score.value:.4f}" for name, score in shown.items()]
+        rest = [f"and {len(scores) - len(shown)} more in {METRICS_FILE}"] if len(shown) < len(scores) else []
+        self.say(f"after step {step}: {'  '.join([*words, *rest])}")
 
     def say(self, text: str) -> None:
         """Print a line without disturbing the bar."""

@@ -16,6 +16,7 @@ from bigbird.data.sources import RecordSource
 from bigbird.errors import RunStopped, TrainingFailed
 from bigbird.tasks import Batch, Estimate
 from bigbird.tasks.base import device_of
+from bigbird.tasks.metrics import headline
 from bigbird.training.batches import Batches
 from bigbird.training.distributed import ALONE, Ranks
 from bigbird.training.evaluation import check_watched, evaluate, is_better
@@ -210,7 +211,7 @@ class Trainer:
             progress.stale += 1
 
     def _keep(self, scores: dict[str, Estimate]) -> None:
-        measured = {name: score.value for name, score in scores.items() if math.isfinite(score.value)}
+        measured = {name: score.value for name, score in headline(scores).items() if math.isfinite(score.value)}
         notes = {**self.loaded.notes, "step": self.progress.step, "validation": measured}
         loaded, weights = replace(self.loaded, notes=notes), self.learner.engine.weights()
         self.ranks.on_first(lambda: save_model(self.folder / MODEL_FOLDER, loaded, weights=weights))

@@ -1,0 +1,3 @@
+"""The labels of a window of a promoter set."""
+
+PROMOTER, BACKGROUND = "promoter", "background"

@@ -1,0 +1,1 @@
+"""Vectors that a model makes of sequences, and files of them."""

@@ -1,0 +1,65 @@
+"""`bigbird explain` as people use it."""
+
+import json
+import re
+
+import pytest
+
+from bigbird.checkpoint import save_model
+from bigbird.tasks import MaskedLM
+from helpers import STRANDED, YES_NO, dna, loaded_model
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "genome.fa").write_text(f">chr1\n{dna(1_000, 1)}\n>gap\n{'N' * 500}\n")
+    (tmp_path / "places.bed").write_text("chr1\t100\t120\tone\t0\t-\n1\t0\t9\n")
+    (tmp_path / "short.fa").write_text(f">a\n{dna(30, 3)}\n")
+    save_model(tmp_path / "windows", loaded_model(YES_NO))
+    save_model(tmp_path / "tokens", loaded_model(STRANDED))
+    save_model(tmp_path / "guesses", loaded_model(MaskedLM()))
+    return tmp_path
+
+
+def test_a_region_is_explained_on_one_page(bigbird, files):
+    arguments = ("--genome", "genome.fa", "--region", "1:991-1,000", "--window", "100", "--deletions", "--out", "e")
+    code, out, said = bigbird("explain", "tokens", *arguments)
+    assert (code, out) == (0, ""), said
+    assert re.search(r"^chr1:991-1,000: site[+-] has a probability of 0\.\d{3} at \d{3}$", said, re.MULTILINE)
+    assert said.endswith("open e/explain.html\n")
+    assert (files / "e/explain.html").exists()
+    assert len((files / "e/mutations.tsv").read_text().splitlines()) == 11
+    assert json.loads((files / "e/summary.json").read_text())["regions"][0]["window"] == "chr1:901-1000"
+
+
+@pytest.mark.parametrize("given", [("places.bed", "--genome", "genome.fa"), ("short.fa",)])
+def test_records_are_explained_one_by_one(bigbird, files, given):
+    code, _, said = bigbird("explain", "windows", *given, "--attribution", "none", "--label", "yes")
+    assert code == 0, said
+    names = {path.name for path in (files / "explained").glob("*.tsv")}
+    one = {"mutations.tsv", "attention.tsv"}
+    assert names == (one if given == ("short.fa",) else {f"{number}.{name}" for number in (1, 2) for name in one})
+
+
+REGION = ["--genome", "genome.fa", "--region", "chr1:1-20"]
+MISTAKES = {
+    "nothing to explain": (["tokens"], r"needs either a file of sequences or places, or --region"),
+    "two things": (["tokens", "short.fa", *REGION], r"needs either a file .* give one"),
+    "no genome": (["tokens", "--region", "chr1:1-20"], r"--region is a place on a genome; give it with --genome"),
+    "an unknown label": (["tokens", *REGION, "--label", "x"], r"no label 'x'; it has site\+, site-"),
+    "a place elsewhere": (["tokens", *REGION, "--at", "2000"], r"must be summit, middle or a position from 1 to 510"),
+    "an unknown method": (["tokens", *REGION, "--attribution", "x"], r"must be one of integrated-gradients, gradient"),
+    "too long a window": (["tokens", *REGION, "--window", "511"], r"a window of 511 bases .* this model reads 510"),
+    "nothing but N": (["tokens", "--genome", "genome.fa", "--region", "gap:1-9"], r"gap:1-9 holds nothing but N"),
+    "a model without labels": (["guesses", *REGION], r"needs a model with labels; this one guesses hidden tokens"),
+    "places without a genome": (["tokens", "places.bed"], r"give the genome they lie on with --genome FASTA"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_told_in_one_line(bigbird, files, mistake):  # noqa: ARG001
+    arguments, message = MISTAKES[mistake]
+    code, _, said = bigbird("explain", *arguments)
+    lines = [line for line in said.splitlines() if line.startswith("bigbird: ")]
+    assert (code, len(lines)) == (2, 1), said
+    assert re.search(message, lines[0])

@@ -1,0 +1,139 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bigbird.data.genome import Genome
+from bigbird.data.intervals import Interval
+from bigbird.errors import ConfigError, DataError
+from bigbird.genomics.chromatin_set_scores import _bin_in, chromatin_figures, runs_of
+from bigbird.genomics.chromatin_sets import ChromatinSetConfig, make_chromatin_set, set_lines
+from bigbird.genomics.window_sets import open_window_set
+from bigbird.predictor import Predictor
+from bigbird.tasks import BinClassification, Classification
+from bigbird.tokenizers import KmerTokenizer
+from helpers import dna, loaded_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sets")
+    (path / "genome.fa").write_text(f">chrI\n{dna(9_000, 1)}\n>chrII\n{dna(6_000, 2)}{'N' * 600}{dna(400, 3)}\n")
+    rows = [f"{contig}\t{place}\t{place + 1}\ta\n" for contig in ("chrI", "chrII") for place in range(30, 6_000, 300)]
+    rows += [f"chrI\t{place}\t{place + 150}\tb\n" for place in range(500, 8_800, 700)]
+    (path / "peaks.bed").write_text("".join([*rows, "chrI\t10\t11\trare\n"]))
+    make_chromatin_set(config_of(path), path / "set")
+    return path
+
+
+def config_of(path, **changes):
+    values = {
+        "genomes": (path / "genome.fa",),
+        "peaks": (path / "peaks.bed",),
+        "regions": {"train": ["chrI"], "validation": ["chrII"], "test": []},
+        "window_bp": 500,
+        "bin_bp": 100,
+        "min_peaks": 5,
+    }
+    return ChromatinSetConfig(**values | changes)
+
+
+def test_every_bin_with_room_around_it_is_there_with_its_labels(folder):
+    stored = open_window_set(folder / "set")
+    genome = Genome.open(folder / "genome.fa")
+    train = stored.part("train", genome)
+    assert [window.record.interval.start for window in train] == list(range(0, 8_501, 100))
+    for window in train:
+        start = window.record.interval.start + 200
+        assert window.record.interval.length == 500
+        has_a = any(start <= place < start + 100 for place in range(30, 6_000, 300))
+        assert ("a" in window.record.labels) == has_a, start
+        assert window.kind == ("labelled" if window.record.labels else "unlabelled")
+    assert stored.about["settings"]["left_out"] == {"train": 4, "validation": 4}
+    starts = {window.record.interval.start + 200 for window in stored.part("validation", genome)}
+    assert not starts & set(range(6_000, 6_600, 100))  # nothing but N
+    assert set(range(200, 6_000, 100)) <= starts
+
+
+def test_a_set_tells_what_leaks_and_what_k_mers_reach(folder):
+    about = json.loads((folder / "set" / "set.json").read_text())
+    assert about["what"] == "chromatin"
+    assert about["settings"]["labels"] == ["a", "b"]
+    text = "\n".join(set_lines(about))
+    assert "2 labels of peaks.bed; bins of 100 bases" in text
+    assert "validation with train" in text
+    assert "validation, 5-mers of both strands (ridge regression): mean_auroc 0." in text
+
+
+def test_unlabelled_bins_may_be_drawn(folder, tmp_path):
+    about = make_chromatin_set(config_of(folder, unlabelled=0.5), tmp_path / "set")
+    counts = about["parts"]["train"]["kinds"]
+    assert counts["unlabelled"] == round(counts["labelled"] / 2)
+
+
+@pytest.mark.parametrize("kind", ["bins", "whole"])
+def test_a_model_stands_beside_the_baseline(folder, kind):
+    labels = ("b", "a", "other")
+    task = BinClassification(labels=labels, bin_bp=100, context_bp=200, max_length=128, overlap=16)
+    if kind == "whole":
+        task = Classification(labels=labels, answer="many", max_length=128, overlap=16)
+    loaded = loaded_model(task, tokenizer=KmerTokenizer(8), bases_per_token=8)
+    predictor = Predictor(dataclasses.replace(loaded, notes={"scan": {"window_bp": 900, "overlap_bp": 400}}))
+    genome = Genome.open(folder / "genome.fa")
+    found = chromatin_figures(predictor, open_window_set(folder / "set"), "validation", genome, model="mine")
+    header, baseline, mine = (line.split("\t") for line in found.lines[-3:])
+    assert header[:3] == ["", "mean_auroc", "mean_average_precision"]
+    assert (baseline[0], mine[0]) == ("5-mers of both strands (ridge regression)", "mine")
+    assert len(mine) == len(baseline) == len(header)
+    assert "prevalence/a" in found.scores
+    assert "2 of 2 labels are the model's" in found.lines[0]
+
+
+def test_bins_are_scored_where_they_lie(folder):
+    stored, genome = open_window_set(folder / "set"), Genome.open(folder / "genome.fa")
+    windows = stored.part("validation", genome)
+    runs = runs_of(_bin_in(window, 100) for window in windows)
+    assert [(run.start, run.end) for run in runs] == [(200, 6_000), (6_600, 6_800)]
+    assert runs_of([]) == []
+    apart = [Interval("c", 0, 5), Interval("c", 6, 8), Interval("d", 8, 9)]
+    assert runs_of(apart) == apart
+    assert np.sum([run.length for run in runs]) == 100 * len(windows)
+
+
+def test_what_cannot_be_scored_is_told(folder):
+    stored, genome = open_window_set(folder / "set"), Genome.open(folder / "genome.fa")
+    other = Predictor(loaded_model(BinClassification(labels=("x",), bin_bp=100, max_length=128, overlap=16)))
+    wide = Predictor(loaded_model(BinClassification(labels=("a",), bin_bp=200, max_length=128, overlap=16)))
+    with pytest.raises(DataError, match=r"mine has none of the set's labels: it has x"):
+        chromatin_figures(other, stored, "validation", genome, model="mine")
+    with pytest.raises(ConfigError, match=r"in bins of 100 bases needs a model of such bins, or one that gives whole"):
+        chromatin_figures(wide, stored, "validation", genome, model="mine")
+    with pytest.raises(ConfigError, match=r"for part 'train' there is none: it learns from part train"):
+        chromatin_figures(wide, stored, "train", genome, model="mine")
+    with pytest.raises(DataError, match=r"holds places, not sequences; give the genome they lie on"):
+        chromatin_figures(wide, stored, "validation", None, model="mine")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"window_bp": 501}, r"longer by an even number of bases.*got windows of 501 and bins of 100"),
+        ({"unlabelled": -1.0}, r"unlabelled must be at least 0, got -1.0"),
+        ({"regions": {"train": ["chrI"]}}, r"a set needs a train part.*give --train and --validation or --test"),
+    ],
+)
+def test_settings_that_make_no_set_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        config_of(Path("nowhere"), **changes)
+
+
+def test_regions_too_small_or_shared_are_refused(folder, tmp_path):
+    small = {"train": ["chrI"], "validation": ["chrII:1-300"]}
+    with pytest.raises(DataError, match=r"the regions chrII:1-300 have room for no window of 500"):
+        make_chromatin_set(config_of(folder, regions=small), tmp_path / "set")
+    shared = {"train": ["chrI"], "test": ["chrI:100-2000"]}
+    with pytest.raises(ConfigError, match=r"share chrI:100-2,000"):
+        make_chromatin_set(config_of(folder, regions=shared), tmp_path / "set")
+    assert not (tmp_path / "set").exists()
