@@ -1,0 +1,42 @@
+"""Scores of variants as a long table: one line for each ALT and label, separated by tabs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from bigbird.genomics.variant_fields import number
+from bigbird.genomics.variants import AlleleScore, ScoredVariant
+
+COLUMNS = (
+    "contig", "position", "id", "ref", "alt", "label",
+    "ref_probability", "alt_probability", "difference", "log_odds", "reason",
+)  # fmt: skip
+
+
+def header() -> str:
+    """The first line."""
+    return "\t".join(COLUMNS) + "\n"
+
+
+def rows(scored: ScoredVariant, *, labels: Sequence[str], shown: Iterable[str]) -> Iterator[str]:
+    """The lines of one variant; an ALT without a score has one line, with the reason.
+
+    labels  all labels of the model, in its order
+    shown   those that have lines
+    """
+    columns = [(label, labels.index(label)) for label in shown]
+    contig, position, ref, _, name = scored.variant
+    for allele in scored.alleles:
+        place = (contig, str(position), name, ref, allele.alt)
+        for cells in _cells(allele, columns):
+            yield "\t".join((*place, *cells)) + "\n"
+
+
+def _cells(allele: AlleleScore, columns: Sequence[tuple[str, int]]) -> Iterator[tuple[str, ...]]:
+    if allele.reference is None or allele.alternative is None:
+        yield (*["."] * 5, allele.reason or ".")
+        return
+    difference, log_odds = allele.difference, allele.log_odds
+    for label, column in columns:
+        values = (allele.reference[column], allele.alternative[column], difference[column], log_odds[column])
+        yield (label, *map(number, values), ".")
