@@ -186,31 +186,29 @@ class _Planner:
             return _Plan(variant, reasons, None, [])
         contig = contig_named(variant.contig, self._genome.contigs)
         if contig is None:
-            return _without_windows(variant, reasons, "contig_missing", None)
-        state = self._checked(variant, contig)
-        if state == "outside":
-            return _without_windows(variant, reasons, "outside_contig", state)
-        if state == "unknown":
-            return _without_windows(variant, reasons, "genome_unknown", state)
-        if state == "differs" and self._policy == "skip":
-            return _without_windows(variant, reasons, "ref_mismatch", state)
+            return _Plan(variant, [reason or "contig_missing" for reason in reasons], None, [])
+        # Position 0 is how VCF names a contig's left end, where a breakend may lie: nothing is wrong with it.
+        state = self._checked(variant, contig) if variant.position > 0 else None
+        of_ref = "outside_contig" if state is None else self._reason_of_ref(state)
+        if of_ref is not None:
+            return _Plan(variant, [reason or of_ref for reason in reasons], state, [])
         alts = [alt for alt, reason in zip(variant.alts, reasons, strict=True) if reason is None]
         window = partial(allele_window, variant, genome=self._genome, contig=contig, window_bp=self._window_bp)
         return _Plan(variant, reasons, state, [window(allele) for allele in (variant.ref, *alts)])
 
+    def _reason_of_ref(self, state: RefState) -> str | None:
+        of_differing = "ref_mismatch" if self._policy == "skip" else None
+        return {"outside": "outside_contig", "unknown": "genome_unknown", "differs": of_differing}.get(state)
+
     def _checked(self, variant: Variant, contig: str) -> RefState:
         check = check_ref(variant, self._genome, contig)
-        if self._policy == "error" and variant.position > 0 and check.state in ("differs", "outside"):
+        if self._policy == "error" and check.state in ("differs", "outside"):
             has = f"has {check.found}" if check.found else f"ends after {self._genome.contigs[contig]:,} bases"
             raise DataError(
                 f"REF of {variant} differs from the genome, where {contig} {has}. To leave such variants without a "
                 f'score: on_ref_mismatch="skip"; to score them with their own REF: on_ref_mismatch="warn"'
             )
         return check.state
-
-
-def _without_windows(variant: Variant, reasons: list[str | None], reason: str, state: RefState | None) -> _Plan:
-    return _Plan(variant, [own or reason for own in reasons], state, [])
 
 
 def _some(plans: Iterable[_Plan]) -> Iterator[list[_Plan]]:

@@ -167,12 +167,13 @@ class _Tally:
         self._num_unknown += scored.unknown > 0.5
 
     def counts(self) -> VariantCounts:
+        num_differing = self._states["differs"] + self._states["outside"]
         return VariantCounts(
             num_records=self._states.total(),
             num_alleles=self._num_alleles,
             reasons=dict(self._reasons),
-            num_checked=self._states["agrees"] + self._states["differs"],
-            num_differing=self._states["differs"],
+            num_checked=self._states["agrees"] + num_differing,
+            num_differing=num_differing,
             num_unknown=self._num_unknown,
         )
 
