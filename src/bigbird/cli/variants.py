@@ -56,7 +56,9 @@ def variants(
     if target is None:
         raise InputError("variants needs the file to write, with --out OUT.vcf or --out OUT.vcf.gz")
     if rows is not None:
-        check_new_file(rows, vcf, target, option="--table")
+        check_new_file(rows, vcf, option="--table")
+        if rows.resolve() == target.resolve():
+            raise InputError(f"--table {table} is also what --out names; name another file")
     check_compression(target)
     opened = opened_genome(genome)
     if opened is None:
