@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -344,6 +345,22 @@ def test_a_killed_run_leaves_no_half_file_and_the_next_one_is_whole(tmp_path):
     data, _ = annotated(tmp_path, genome, HARD_VCF)
     assert without_ours(data) == without_ours(HARD_VCF.encode())
     assert not list(tmp_path.glob(".*.part"))
+
+
+def test_a_long_file_is_not_held_in_memory(tmp_path, genome):
+    """Of 2,000 lines of 10,000 bytes, some of them scored, only a few are held at once."""
+    info = "X=" + "x" * 10_000
+    alts = (other(base(500)), "<DEL>", "<DEL>", "<DEL>", "<DEL>")
+    text = HEADER + "".join(row("chr1", 500, base(500), alts[number % 5], info=info) for number in range(2_000))
+    (tmp_path / "in.vcf").write_text(text)
+    del text
+    tracemalloc.start()
+    try:
+        annotate_vcf(Letters(), genome, tmp_path / "in.vcf", tmp_path / "out.vcf", CONFIG, model="a")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8_000_000
 
 
 def test_lines_are_watched_as_they_are_taken(tmp_path, genome):

@@ -28,7 +28,7 @@ Probabilities = NDArray[np.float64]
 LEAST_PROBABILITY = 1e-6  # float32 holds 1 - p no more finely than 6e-8; log odds stay within ±13.8
 
 _WINDOWS_AT_ONCE = 64
-_VARIANTS_AT_ONCE = 4096  # of those without windows, which cost next to nothing
+_VARIANTS_AT_ONCE = 128  # of those without windows; a line of many samples may be long
 
 
 @dataclass(frozen=True, kw_only=True)
