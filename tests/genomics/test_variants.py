@@ -1,6 +1,8 @@
 """A variant's score: what it is, and that nothing but the variant changes it."""
 
 import random
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -195,14 +197,47 @@ def test_a_model_along_the_sequence_is_read_around_the_allele():
     np.testing.assert_array_equal(read_out(whole, window, reach_bp=3), [0.25, 0.75])
 
 
-@pytest.mark.parametrize(("first", "last", "reach", "bins"), [(8, 9, 0, (2, 3)), (7, 9, 0, (1, 3)), (8, 9, 4, (1, 4))])
-def test_a_model_that_answers_in_bins_is_read_in_those_the_reach_touches(first, last, reach, bins):
-    class Bins(TokenLabels):
-        bin_bp = 4
+class Bins(NamedTuple):
+    """As the task bin-classification answers."""
 
+    probabilities: np.ndarray
+    first: int
+    bin_bp: int
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "reach", "begin", "bins"),
+    [
+        (8, 9, 0, 0, (2, 3)),
+        (7, 9, 0, 0, (1, 3)),
+        (8, 9, 4, 0, (1, 4)),
+        (8, 9, 400, 0, (0, 5)),
+        (8, 9, 0, 8, (0, 1)),
+        (8, 9, 6, 8, (0, 2)),
+        (8, 8, 0, 8, (0, 1)),
+    ],
+)
+def test_a_model_that_answers_in_bins_is_read_in_those_the_reach_touches(first, last, reach, begin, bins):
     values = np.random.default_rng(0).random((5, 3)).astype(np.float32)
-    found = read_out(Bins(values), AlleleWindow("A" * 20, first, last), reach_bp=reach)
+    found = read_out(Bins(values, begin, 4), AlleleWindow("A" * 20, first, last), reach_bp=reach)
     np.testing.assert_array_equal(found, values[slice(*bins)].max(0))
+
+
+def test_windows_of_a_model_that_answers_in_bins_hold_whole_bins_and_one_is_read():
+    @dataclass(frozen=True)
+    class BinTask:
+        labels = ("a",)
+        max_length = 512
+        bin_bp = 20
+
+    loaded = replace(loaded_model(STRANDED), task=BinTask())
+    config = settled(VariantsConfig(window_bp=100), Predictor(loaded))
+    assert (config.window_bp, config.reach_bp) == (100, 0)
+    assert settled(VariantsConfig(window_bp=100, reach_bp=7), Predictor(loaded)).reach_bp == 7
+    with pytest.raises(
+        ConfigError, match="window_bp must be a multiple of the 20 bases of a bin of this model, got 110"
+    ):
+        settled(VariantsConfig(window_bp=110), Predictor(loaded))
 
 
 def test_probabilities_of_0_and_1_have_log_odds(genome):
@@ -236,7 +271,7 @@ def test_the_window_is_what_the_model_was_made_for():
     notes = {"scan": {"window_bp": 60}, "variants": {"window_bp": 80}}
     assert settled(VariantsConfig(), _noted(notes)).window_bp == 80
     assert settled(VariantsConfig(window_bp=70), _noted(notes)).window_bp == 70
-    assert settled(VariantsConfig(window_bp=510), _noted({})).window_bp == 510
+    assert settled(VariantsConfig(window_bp=510), _noted({})) == VariantsConfig(window_bp=510, reach_bp=100)
 
 
 def _noted(notes, task=STRANDED):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from bigbird.tokenizers import TextTokenizer
 Probabilities = NDArray[np.float64]
 
 LEAST_PROBABILITY = 1e-6  # float32 holds 1 - p no more finely than 6e-8; log odds stay within ±13.8
+DEFAULT_REACH_BP = 100  # the promoter model's labels reach as far from a start site
 
 _WINDOWS_AT_ONCE = 64
 _VARIANTS_AT_ONCE = 128  # of those without windows; a line of many samples may be long
@@ -37,7 +38,8 @@ class VariantsConfig:
 
     window_bp        what the model sees of each allele; None: what the model's notes say
     reach_bp         a model that answers along the sequence is read from so many bases before the allele to so many
-                     behind it; its highest probability there counts, label by label
+                     behind it; its highest probability there counts, label by label. None: 100 bases, for a model that
+                     answers in bins 0
     on_ref_mismatch  where REF differs from the genome: "error" stops before anything is scored, "skip" leaves the
                      record without a score, "warn" scores it, with the file's REF in the reference window
     labels           those that are written; () for all
@@ -45,7 +47,7 @@ class VariantsConfig:
     """
 
     window_bp: int | None = None
-    reach_bp: int = 100
+    reach_bp: int | None = None
     on_ref_mismatch: OnRefMismatch = "error"
     labels: tuple[str, ...] = ()
     info_prefix: str = "BIGBIRD"
@@ -53,7 +55,7 @@ class VariantsConfig:
     def __post_init__(self) -> None:
         if self.window_bp is not None and self.window_bp < 1:
             raise ConfigError(f"window_bp must be at least 1, got {self.window_bp}")
-        if self.reach_bp < 0:
+        if self.reach_bp is not None and self.reach_bp < 0:
             raise ConfigError(f"reach_bp must be at least 0, got {self.reach_bp}")
         if not (self.info_prefix.isascii() and self.info_prefix.isidentifier()):
             raise ConfigError(
@@ -119,7 +121,11 @@ def settled(config: VariantsConfig, predictor: Predictor, *, source: str = "this
     most = (loaded.task.max_length - 2) * loaded.tokenizer.max_letters
     if window > most:
         raise ConfigError(f"window_bp {window:,} is more than {source} reads at once; set it to {most} or less")
-    return VariantsConfig(**{**vars(config), "window_bp": window})
+    bin_bp = getattr(loaded.task, "bin_bp", None)
+    if bin_bp and window % bin_bp:
+        raise ConfigError(f"window_bp must be a multiple of the {bin_bp} bases of a bin of {source}, got {window:,}")
+    default_reach = DEFAULT_REACH_BP if bin_bp is None else 0
+    return replace(config, window_bp=window, reach_bp=default_reach if config.reach_bp is None else config.reach_bp)
 
 
 def score_variants(
@@ -142,16 +148,17 @@ def score_variants(
 def read_out(prediction: Prediction, window: AlleleWindow, *, reach_bp: int) -> Probabilities:
     """The model's probabilities for an allele: float64 [labels].
 
-    A model with one answer per sequence has just these. One that answers base by base, or in bins of `bin_bp` bases,
-    is read where the allele lies and `reach_bp` bases to either side; the highest probability of each label counts.
+    A model with one answer per sequence has just these. One that answers base by base, or in bins of `bin_bp` bases
+    from base `first` of the window on, is read where the allele lies and `reach_bp` bases to either side; the highest
+    probability of each label counts.
     """
     probabilities: Probabilities = np.asarray(prediction.probabilities, np.float64)
     if probabilities.ndim == 1:
         return probabilities
-    bin_bp = getattr(prediction, "bin_bp", 1)
-    first = max(window.first - reach_bp, 0) // bin_bp
-    last = -(-min(max(window.last, window.first + 1) + reach_bp, len(window.sequence)) // bin_bp)
-    highest: Probabilities = probabilities[first:last].max(0)
+    bin_bp, begin = getattr(prediction, "bin_bp", 1), getattr(prediction, "first", 0)
+    first = max((window.first - reach_bp - begin) // bin_bp, 0)
+    last = -(-(max(window.last, window.first + 1) + reach_bp - begin) // bin_bp)
+    highest: Probabilities = probabilities[first : max(last, first + 1)].max(0)
     return highest
 
 
@@ -226,6 +233,7 @@ def _some(plans: Iterable[_Plan]) -> Iterator[list[_Plan]]:
 
 
 def _answers(predictor: Predictor, windows: list[AlleleWindow], config: VariantsConfig) -> list[Probabilities]:
+    assert config.reach_bp is not None
     predictions = predictor.predict(Record(sequence=window.sequence) for window in windows)
     return [
         read_out(prediction, window, reach_bp=config.reach_bp)
