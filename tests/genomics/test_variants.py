@@ -10,8 +10,9 @@ import pytest
 from bigbird.data.genome import Genome
 from bigbird.data.records import Record
 from bigbird.errors import ConfigError, DataError
+from bigbird.genomics.variant_config import VariantsConfig, settled
 from bigbird.genomics.variant_windows import AlleleWindow
-from bigbird.genomics.variants import VariantsConfig, read_out, score_variants, settled
+from bigbird.genomics.variants import read_out, score_variants
 from bigbird.genomics.vcf import Variant
 from bigbird.predictor import Predictor
 from bigbird.tasks import Classification, MaskedLM, SequenceLabels, TokenLabels

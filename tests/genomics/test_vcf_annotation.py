@@ -16,8 +16,8 @@ import pytest
 
 from bigbird.data.genome import Genome
 from bigbird.errors import ConfigError, DataError, InputError
+from bigbird.genomics.variant_config import VariantsConfig
 from bigbird.genomics.variant_fields import InfoFields, field_names
-from bigbird.genomics.variants import VariantsConfig
 from bigbird.genomics.vcf import read_lines
 from bigbird.genomics.vcf_annotation import annotate_vcf, in_words
 from bigbird.predictor import Predictor
@@ -319,7 +319,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from bigbird.data.genome import Genome
-from bigbird.genomics.variants import VariantsConfig
+from bigbird.genomics.variant_config import VariantsConfig
 from bigbird.genomics.vcf_annotation import annotate_vcf
 from variant_cases import Letters
 

@@ -47,7 +47,7 @@ def variants(
     """Score what variants change: a model's answer with ALT beside that with REF, for every record of a VCF."""
     from bigbird import config as configs
     from bigbird.data.files import check_new_file
-    from bigbird.genomics.variants import VariantsConfig, settled
+    from bigbird.genomics.variant_config import VariantsConfig, settled
     from bigbird.genomics.vcf import check_compression
     from bigbird.genomics.vcf_annotation import annotate_vcf, in_words
     from bigbird.predictor import Predictor
@@ -64,8 +64,7 @@ def variants(
     if opened is None:
         raise InputError("variants needs the genome that the places lie on, with --genome FASTA")
     predictor = Predictor.load(model)
-    config = configs.changed(VariantsConfig(), predictor.loaded.notes.get("variants", {}), source=f"model {model}")
-    config = configs.overridden(config, settings or [])
+    config = configs.overridden(VariantsConfig(), settings or [])
     options = {"on_ref_mismatch": on_ref_mismatch, "labels": label}
     config = configs.changed(config, {name: value for name, value in options.items() if value}, source="variants")
     config = settled(config, predictor, source=f"model {model}")

@@ -10,8 +10,9 @@ from importlib import metadata
 
 import numpy as np
 
+from bigbird.genomics.variant_config import VariantsConfig
 from bigbird.genomics.variant_windows import REASONS
-from bigbird.genomics.variants import ScoredVariant, VariantsConfig
+from bigbird.genomics.variants import ScoredVariant
 from bigbird.genomics.vcf import encoded, quoted
 
 MOST_LABELS = 8  # of a model with more, INFO holds the labels that were asked for, and always the largest change

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import count
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,53 +12,18 @@ from numpy.typing import NDArray
 from bigbird.data.genome import Genome
 from bigbird.data.intervals import contig_named
 from bigbird.data.records import Record
-from bigbird.errors import ConfigError, DataError
-from bigbird.genomics.ref_mismatch import OnRefMismatch
+from bigbird.errors import DataError
+from bigbird.genomics.variant_config import VariantsConfig, settled
 from bigbird.genomics.variant_windows import AlleleWindow, RefState, allele_window, check_ref, why_unscored
 from bigbird.genomics.vcf import Variant
 from bigbird.predictor import Predictor
-from bigbird.tasks import MaskedLM, Prediction
-from bigbird.tokenizers import TextTokenizer
+from bigbird.tasks import Prediction
 
 Probabilities = NDArray[np.float64]
 
 LEAST_PROBABILITY = 1e-6  # float32 holds 1 - p no more finely than 6e-8; log odds stay within ±13.8
-DEFAULT_REACH_BP = 100  # the promoter model's labels reach as far from a start site
-
 _WINDOWS_AT_ONCE = 64
 _VARIANTS_AT_ONCE = 128  # of those without windows; a line of many samples may be long
-
-
-@dataclass(frozen=True, kw_only=True)
-class VariantsConfig:
-    """How variants are scored; lengths in bases.
-
-    window_bp        what the model sees of each allele; None: what the model's notes say
-    reach_bp         a model that answers along the sequence is read from so many bases before the allele to so many
-                     behind it; its highest probability there counts, label by label. None: 100 bases, for a model that
-                     answers in bins 0
-    on_ref_mismatch  where REF differs from the genome: "error" stops before anything is scored, "skip" leaves the
-                     record without a score, "warn" scores it, with the file's REF in the reference window
-    labels           those that are written; () for all
-    info_prefix      how the names of INFO fields begin
-    """
-
-    window_bp: int | None = None
-    reach_bp: int | None = None
-    on_ref_mismatch: OnRefMismatch = "error"
-    labels: tuple[str, ...] = ()
-    info_prefix: str = "BIGBIRD"
-
-    def __post_init__(self) -> None:
-        if self.window_bp is not None and self.window_bp < 1:
-            raise ConfigError(f"window_bp must be at least 1, got {self.window_bp}")
-        if self.reach_bp is not None and self.reach_bp < 0:
-            raise ConfigError(f"reach_bp must be at least 0, got {self.reach_bp}")
-        if not (self.info_prefix.isascii() and self.info_prefix.isidentifier()):
-            raise ConfigError(
-                f"info_prefix must be letters, digits and '_', no digit first, as VCF wants it, got "
-                f"{self.info_prefix!r}"
-            )
 
 
 class AlleleScore(NamedTuple):
@@ -102,32 +64,6 @@ class ScoredVariant(NamedTuple):
     unknown: float = 0.0
 
 
-def settled(config: VariantsConfig, predictor: Predictor, *, source: str = "this model") -> VariantsConfig:
-    """The config with `window_bp` filled in, held against the model; raises `ConfigError` where they do not fit."""
-    loaded = predictor.loaded
-    if isinstance(loaded.task, MaskedLM) or isinstance(loaded.tokenizer, TextTokenizer):
-        raise ConfigError(f"variants need a model of DNA with labels; {source} has none, or reads text")
-    unknown = [label for label in config.labels if label not in loaded.task.labels]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], loaded.task.labels, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"{source} has no label {unknown[0]!r}.{hint} It has {len(loaded.task.labels)}: see its card")
-    window = config.window_bp or _noted_window(loaded.notes)
-    if window is None:
-        raise ConfigError(
-            f"{source} does not say how long the sequences were that it learned from; give their length, with --set "
-            f"window_bp=…"
-        )
-    most = (loaded.task.max_length - 2) * loaded.tokenizer.max_letters
-    if window > most:
-        raise ConfigError(f"window_bp {window:,} is more than {source} reads at once; set it to {most} or less")
-    bin_bp = getattr(loaded.task, "bin_bp", None)
-    if bin_bp and window % bin_bp:
-        raise ConfigError(f"window_bp must be a multiple of the {bin_bp} bases of a bin of {source}, got {window:,}")
-    default_reach = DEFAULT_REACH_BP if bin_bp is None else 0
-    return replace(config, window_bp=window, reach_bp=default_reach if config.reach_bp is None else config.reach_bp)
-
-
 def score_variants(
     predictor: Predictor, genome: Genome, variants: Iterable[Variant], config: VariantsConfig
 ) -> Iterator[ScoredVariant]:
@@ -139,10 +75,10 @@ def score_variants(
     config = settled(config, predictor)
     planner = _Planner(genome, config)
     for plans in _some(map(planner.plan, variants)):
-        wanted = {window: number for number, window in zip(count(), dict.fromkeys(w for p in plans for w in p.windows))}
-        answers = _answers(predictor, list(wanted), config)
+        windows = list(dict.fromkeys(window for plan in plans for window in plan.windows))  # each once
+        answers = dict(zip(windows, _answers(predictor, windows, config), strict=True))
         for plan in plans:
-            yield plan.scored([answers[wanted[window]] for window in plan.windows])
+            yield plan.scored([answers[window] for window in plan.windows])
 
 
 def read_out(prediction: Prediction, window: AlleleWindow, *, reach_bp: int) -> Probabilities:
@@ -245,11 +181,3 @@ def _logits(probabilities: Probabilities) -> Probabilities:
     kept = np.clip(probabilities, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     logits: Probabilities = np.log(kept) - np.log1p(-kept)
     return logits
-
-
-def _noted_window(notes: Mapping[str, Any]) -> int | None:
-    """The window a model was made for, as it is known from its notes on variants or on scans."""
-    for use in ("variants", "scan"):
-        if "window_bp" in notes.get(use, {}):
-            return int(notes[use]["window_bp"])
-    return None
