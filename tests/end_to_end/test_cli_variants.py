@@ -49,7 +49,20 @@ def test_a_vcf_goes_through_whole_and_what_became_of_it_is_said(bigbird, files, 
 
 
 def test_one_label_alone_and_other_settings(bigbird, files):
-    options = ("--label", "site-", "--set", "reach_bp=5", "--set", "info_prefix=MY", "--on-ref-mismatch", "skip")
+    options = (
+        "--label",
+        "site-",
+        "--set",
+        "reach_bp=5",
+        "--set",
+        "reading=max",
+        "--set",
+        "placements=2",
+        "--set",
+        "info_prefix=MY",
+        "--on-ref-mismatch",
+        "skip",
+    )
     code, _, said = bigbird(
         "variants", "tokens", "in.vcf", *GENOME, "--out", "new/out.vcf", "--table", "out.tsv", *SMALL, *options
     )
@@ -58,7 +71,7 @@ def test_one_label_alone_and_other_settings(bigbird, files):
     text = (files / "new/out.vcf").read_text(errors="replace")
     assert "MY_LOGODDS_site_minus=" in text
     assert "site_plus" not in text
-    assert 'reach_bp 5"' in text
+    assert 'reach_bp 5, reading max, placements 2"' in text
     assert {line.split("\t")[5] for line in (files / "out.tsv").read_text().splitlines()[1:]} == {"site-", "."}
 
 
@@ -98,10 +111,12 @@ def test_mismatches_are_said_and_policy_decides(bigbird, files, caplog):
 
 def test_the_model_s_notes_say_how_it_is_used(bigbird, files):
     loaded = tiny_models()["tokens"]
-    loaded.notes["variants"] = {"window_bp": 77, "reach_bp": 3}
+    loaded.notes["variants"] = {"window_bp": 77, "reach_bp": 3, "placements": 2}
     save_model(files / "noted", loaded)
     assert bigbird("variants", "noted", "in.vcf", *GENOME, "--out", "out.vcf")[0] == 0
-    assert "windows of 77 bases; reach_bp 3" in (files / "out.vcf").read_text(errors="replace")
+    assert "windows of 77 bases; reach_bp 3, reading mean, placements 2" in (files / "out.vcf").read_text(
+        errors="replace"
+    )
 
 
 MISTAKES = {

@@ -1,6 +1,6 @@
 import pytest
 
-from bigbird.genomics.variant_windows import REASONS, allele_window, check_ref, why_unscored
+from bigbird.genomics.variant_windows import REASONS, allele_window, check_ref, shifts, why_unscored
 from bigbird.genomics.vcf import Variant
 from variant_cases import CHR1, base, genome_in, other
 
@@ -49,6 +49,34 @@ def test_beyond_the_ends_of_a_contig_there_is_n(genome):
     first, last = Variant("chr1", 1, base(1), ("A",)), Variant("chr1", 3_000, base(3_000), ("A",))
     assert window_of(genome, first, first.ref, 9).sequence == "NNNN" + CHR1[:5]
     assert window_of(genome, last, "T" * 3, 9).sequence == CHR1[-4:-1] + "TTT" + "NNN"
+
+
+@pytest.mark.parametrize(
+    ("placements", "bases_per_token", "expected"),
+    [
+        (1, 16, [0]),
+        (2, 16, [-4, 4]),
+        (4, 16, [-6, -2, 2, 6]),
+        (3, 1, [-1, 0, 1]),
+        (4, 1, [-1, 0, 1, 2]),
+        (3, 2, [-1, 0, 1]),
+    ],
+)
+def test_several_windows_of_an_allele_part_its_tokens_evenly(genome, placements, bases_per_token, expected):
+    moved = shifts(placements, bases_per_token=bases_per_token)
+    assert moved == expected
+    variant = Variant("chr1", 1_001, base(1_001), ("A",))
+    for shift in moved:
+        found = allele_window(variant, "GG", genome, contig="chr1", window_bp=40, shift_bp=shift)
+        assert (len(found.sequence), found.first) == (40, 19 + shift)
+        assert found.sequence == CHR1[981 - shift : 1_000] + "GG" + CHR1[1_001 : 1_020 - shift]
+
+
+def test_a_long_allele_is_moved_no_further_than_it_can(genome):
+    variant = Variant("chr1", 1_001, base(1_001), ("A",))
+    for shift, first in ((-6, 0), (6, 2)):
+        found = allele_window(variant, "G" * 38, genome, contig="chr1", window_bp=40, shift_bp=shift)
+        assert (found.first, found.last, len(found.sequence)) == (first, first + 38, 40)
 
 
 def test_lower_case_alleles_are_the_same_bases(genome):

@@ -11,7 +11,7 @@ from bigbird.data.genome import Genome
 from bigbird.data.records import Record
 from bigbird.errors import ConfigError, DataError
 from bigbird.genomics.variant_config import VariantsConfig, settled
-from bigbird.genomics.variant_windows import AlleleWindow
+from bigbird.genomics.variant_windows import AlleleWindow, allele_window
 from bigbird.genomics.variants import read_out, score_variants
 from bigbird.genomics.vcf import Variant
 from bigbird.predictor import Predictor
@@ -59,24 +59,44 @@ def same(one, two):
             assert np.array_equal(ours.alternative, theirs.alternative)
 
 
-def test_a_score_is_the_prediction_for_alt_less_that_for_ref(genome, predictor):
+def log_odds(probabilities):
+    values = np.asarray(probabilities, np.float64)
+    return np.log(values / (1 - values))
+
+
+@pytest.mark.parametrize("reading", ["mean", "max"])
+def test_a_score_is_the_prediction_for_alt_less_that_for_ref(genome, predictor, reading):
     variant = snv(1_500)
-    (scored,) = score_variants(predictor, genome, [variant], CONFIG)
+    (scored,) = score_variants(predictor, genome, [variant], replace(CONFIG, reading=reading))
     (allele,) = scored.alleles
     left, right = CHR1[1_449:1_499], CHR1[1_500:1_550]
     answers = predictor.predict(Record(sequence=left + letter + right) for letter in (variant.ref, *variant.alts))
+    read = {"mean": np.mean, "max": np.max}[reading]
     ref, alt = (
-        np.atleast_2d(answer.probabilities)[40:61].max(0)
+        read(log_odds(answer.probabilities[40:61]), axis=0)
         if isinstance(answer, TokenLabels)
-        else np.asarray(answer.probabilities)
+        else log_odds(answer.probabilities)
         for answer in answers
     )
-    np.testing.assert_array_equal(allele.reference, ref)
-    np.testing.assert_array_equal(allele.alternative, alt)
-    np.testing.assert_allclose(allele.difference, alt.astype(float) - ref, atol=1e-7)
-    odds = [np.log(p / (1 - p)) for p in (allele.alternative, allele.reference)]
-    np.testing.assert_allclose(allele.log_odds, odds[0] - odds[1], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(allele.reference, ref, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(allele.alternative, alt, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(allele.log_odds, alt - ref, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(allele.difference, 1 / (1 + np.exp(-alt)) - 1 / (1 + np.exp(-ref)), atol=1e-9)
     assert np.abs(allele.log_odds).max() > 0
+
+
+def test_several_placements_are_averaged(genome, predictor):
+    variant = snv(1_500)
+    config = replace(CONFIG, placements=3)
+    (scored,) = score_variants(predictor, genome, [variant], config)
+    each = []
+    for shift in (-1, 0, 1):
+        window = allele_window(variant, variant.ref, genome, contig="chr1", window_bp=101, shift_bp=shift)
+        assert window.sequence == CHR1[1_449 - shift : 1_550 - shift]
+        (answer,) = predictor.predict([Record(sequence=window.sequence)])
+        each.append(read_out(answer, window, reach_bp=10, reading="mean"))
+    np.testing.assert_allclose(scored.alleles[0].reference, np.mean(each, 0), rtol=1e-9)
+    assert not np.array_equal(each[0], each[1])
 
 
 def test_a_score_does_not_depend_on_the_variants_around_it(genome, predictor):
@@ -100,8 +120,9 @@ def test_a_longer_batch_and_padding_change_nothing(genome, predictor, monkeypatc
         same(one, two)
 
 
+@pytest.mark.parametrize("placements", [1, 3, 5])
 @pytest.mark.parametrize("task", ["base by base", "once, both strands"])
-def test_on_the_other_strand_of_the_genome_scores_are_exactly_the_same(tmp_path, genome, task):
+def test_on_the_other_strand_of_the_genome_scores_are_exactly_the_same(tmp_path, genome, task, placements):
     """Odd alleles in odd windows lie in the very middle, so that both strands are cut alike."""
     (tmp_path / "turned.fa").write_text(f">chr1\n{reverse_complement(CHR1)}\n")
     turned = Genome.open(tmp_path / "turned.fa")
@@ -118,8 +139,9 @@ def test_on_the_other_strand_of_the_genome_scores_are_exactly_the_same(tmp_path,
         )
         for variant in variants
     ]
-    forward = score_variants(predictor, genome, variants, CONFIG)
-    for one, two in zip(forward, score_variants(predictor, turned, mirrored, CONFIG), strict=True):
+    config = replace(CONFIG, placements=placements)
+    forward = score_variants(predictor, genome, variants, config)
+    for one, two in zip(forward, score_variants(predictor, turned, mirrored, config), strict=True):
         assert two.ref_state == "agrees"
         for ours, theirs in zip(one.alleles, two.alleles, strict=True):
             assert np.array_equal(ours.reference, theirs.reference[columns])
@@ -186,16 +208,18 @@ def test_a_ref_that_differs_is_an_error_by_default(genome):
 
 
 def test_a_model_along_the_sequence_is_read_around_the_allele():
-    values = np.arange(40, dtype=np.float32).reshape(20, 2) / 100
-    window = AlleleWindow("A" * 20, 8, 10)
-    token = TokenLabels(values)
-    np.testing.assert_array_equal(read_out(token, window, reach_bp=0), values[9])
-    np.testing.assert_array_equal(read_out(token, window, reach_bp=3), values[12])
-    np.testing.assert_array_equal(read_out(token, window, reach_bp=1_000), values[19])
-    np.testing.assert_array_equal(read_out(TokenLabels(values[::-1]), window, reach_bp=3), values[::-1][5])
-    np.testing.assert_array_equal(read_out(TokenLabels(values[::-1]), window, reach_bp=1_000), values[19])
+    values = np.arange(1, 41, dtype=np.float64).reshape(20, 2) / 100
+    window, odds = AlleleWindow("A" * 20, 8, 10), log_odds(values)
+
+    def read(probabilities, reach, reading):
+        return read_out(TokenLabels(probabilities), window, reach_bp=reach, reading=reading)
+
+    for reach, place in ((0, slice(8, 10)), (3, slice(5, 13)), (9, slice(0, 19)), (1_000, slice(0, 20))):
+        np.testing.assert_allclose(read(values, reach, "mean"), odds[place].mean(0), rtol=1e-12)
+        np.testing.assert_allclose(read(values, reach, "max"), odds[place].max(0), rtol=1e-12)
+        assert np.array_equal(read(values, 1_000, "mean"), read(values[::-1], 1_000, "mean"))  # whatever the order
     whole = SequenceLabels((), np.array([0.25, 0.75]))
-    np.testing.assert_array_equal(read_out(whole, window, reach_bp=3), [0.25, 0.75])
+    np.testing.assert_allclose(read_out(whole, window, reach_bp=3, reading="max"), log_odds([0.25, 0.75]), rtol=1e-12)
 
 
 class Bins(NamedTuple):
@@ -220,8 +244,8 @@ class Bins(NamedTuple):
 )
 def test_a_model_that_answers_in_bins_is_read_in_those_the_reach_touches(first, last, reach, begin, bins):
     values = np.random.default_rng(0).random((5, 3)).astype(np.float32)
-    found = read_out(Bins(values, begin, 4), AlleleWindow("A" * 20, first, last), reach_bp=reach)
-    np.testing.assert_array_equal(found, values[slice(*bins)].max(0))
+    found = read_out(Bins(values, begin, 4), AlleleWindow("A" * 20, first, last), reach_bp=reach, reading="max")
+    np.testing.assert_allclose(found, log_odds(values[slice(*bins)].max(0)), rtol=1e-12)
 
 
 def test_windows_of_a_model_that_answers_in_bins_hold_whole_bins_and_one_is_read():
@@ -272,7 +296,11 @@ def test_the_window_is_what_the_model_was_made_for():
     notes = {"scan": {"window_bp": 60}, "variants": {"window_bp": 80}}
     assert settled(VariantsConfig(), _noted(notes)).window_bp == 80
     assert settled(VariantsConfig(window_bp=70), _noted(notes)).window_bp == 70
-    assert settled(VariantsConfig(window_bp=510), _noted({})) == VariantsConfig(window_bp=510, reach_bp=100)
+    expected = VariantsConfig(window_bp=510, reach_bp=100, placements=1)
+    assert settled(VariantsConfig(window_bp=510), _noted({})) == expected
+    notes["variants"] |= {"reach_bp": 0, "placements": 4}
+    assert settled(VariantsConfig(), _noted(notes)) == VariantsConfig(window_bp=80, reach_bp=0, placements=4)
+    assert settled(VariantsConfig(reach_bp=9, placements=2), _noted(notes)).reach_bp == 9
 
 
 def _noted(notes, task=STRANDED):

@@ -97,7 +97,7 @@ def test_every_field_is_declared_with_model_version_and_window(tmp_path, genome)
     )
     assert any(re.search(f"ID=BIGBIRD_LOGODDS_site_minus,Number=A,{described} of 101 bases", line) for line in header)
     (about,) = [line for line in header if line.startswith("##BIGBIRD_variants=")]
-    assert about.endswith('model a, windows of 101 bases; reach_bp 100"')
+    assert about.endswith('model a, windows of 101 bases; reach_bp 100, reading mean, placements 1"')
 
 
 def test_a_second_run_replaces_the_first_and_gives_the_same_file(tmp_path, genome, caplog):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from bigbird.errors import ConfigError
 from bigbird.genomics.ref_mismatch import OnRefMismatch
@@ -13,7 +13,10 @@ from bigbird.predictor import Predictor
 from bigbird.tasks import MaskedLM
 from bigbird.tokenizers import TextTokenizer
 
+Reading = Literal["mean", "max"]
+
 DEFAULT_REACH_BP = 100  # the promoter model's labels reach as far from a start site
+MOST_PLACEMENTS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +25,10 @@ class VariantsConfig:
 
     window_bp        what the model sees of each allele; None: what the model's notes say, on variants or on scans
     reach_bp         a model that answers along the sequence is read from so many bases before the allele to so many
-                     behind it; its highest probability there counts, label by label. None: what the model's notes
-                     say, or 100 bases, or 0 for a model that answers in bins
+                     behind it. None: what the model's notes say, or 100 bases, or 0 for a model that answers in bins
+    reading          what counts of that stretch, label by label: the mean of the log odds or the highest
+    placements       windows per allele, each cut a few bases further on so that they part differently into tokens, and
+                     averaged. None: what the model's notes say, or 1
     on_ref_mismatch  where REF differs from the genome: "error" stops before anything is scored, "skip" leaves the
                      record without a score, "warn" scores it, with the file's REF in the reference window
     labels           those that are written; () for all
@@ -32,6 +37,8 @@ class VariantsConfig:
 
     window_bp: int | None = None
     reach_bp: int | None = None
+    reading: Reading = "mean"
+    placements: int | None = None
     on_ref_mismatch: OnRefMismatch = "error"
     labels: tuple[str, ...] = ()
     info_prefix: str = "BIGBIRD"
@@ -41,6 +48,8 @@ class VariantsConfig:
             raise ConfigError(f"window_bp must be at least 1, got {self.window_bp}")
         if self.reach_bp is not None and self.reach_bp < 0:
             raise ConfigError(f"reach_bp must be at least 0, got {self.reach_bp}")
+        if self.placements is not None and not 1 <= self.placements <= MOST_PLACEMENTS:
+            raise ConfigError(f"placements must be from 1 to {MOST_PLACEMENTS}, got {self.placements}")
         if not (self.info_prefix.isascii() and self.info_prefix.isidentifier()):
             raise ConfigError(
                 f"info_prefix must be letters, digits and '_', no digit first, as VCF wants it, got "
@@ -69,7 +78,8 @@ def settled(config: VariantsConfig, predictor: Predictor, *, source: str = "this
     reach = config.reach_bp if config.reach_bp is not None else _noted("reach_bp", loaded.notes, "variants")
     if reach is None:
         reach = DEFAULT_REACH_BP if bin_bp is None else 0
-    return replace(config, window_bp=window, reach_bp=reach)
+    placements = config.placements or _noted("placements", loaded.notes, "variants") or 1
+    return replace(config, window_bp=window, reach_bp=reach, placements=placements)
 
 
 def _check_labels(wanted: tuple[str, ...], labels: tuple[str, ...], source: str) -> None:

@@ -52,7 +52,8 @@ class InfoFields:
         prefix, config = self.config.info_prefix, self.config
         keys, change = field_names(self.labels), "of all labels the largest change of log odds, ALT minus REF"
         about = f"bigbird {metadata.version('bigbird')}, model {self.model}, windows of {config.window_bp} bases"
-        lines = [f"##{prefix}_variants={quoted(f'{about}; reach_bp {config.reach_bp}')}"]
+        how = f"reach_bp {config.reach_bp}, reading {config.reading}, placements {config.placements}"
+        lines = [f"##{prefix}_variants={quoted(f'{about}; {how}')}"]
         for label in self.written:
             what = f"of {label}, ALT minus REF; {about}"
             lines.append(_declared(f"{prefix}_DIFF_{keys[label]}", "A", "Float", f"Difference of probability {what}"))

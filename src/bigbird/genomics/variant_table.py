@@ -33,10 +33,11 @@ def rows(scored: ScoredVariant, *, labels: Sequence[str], shown: Iterable[str]) 
 
 
 def _cells(allele: AlleleScore, columns: Sequence[tuple[str, int]]) -> Iterator[tuple[str, ...]]:
-    if allele.reference is None or allele.alternative is None:
-        yield (*["."] * 5, allele.reason or ".")
+    if allele.reason is not None:
+        yield (*["."] * 5, allele.reason)
         return
-    difference, log_odds = allele.difference, allele.log_odds
+    (reference, alternative), log_odds = allele.probabilities, allele.log_odds
     for label, column in columns:
-        values = (allele.reference[column], allele.alternative[column], difference[column], log_odds[column])
+        before, after = reference[column], alternative[column]
+        values = (before, after, after - before, log_odds[column])
         yield (label, *map(number, values), ".")

@@ -70,7 +70,9 @@ def check_ref(variant: Variant, genome: Genome, contig: str) -> RefCheck:
     return RefCheck("agrees" if _agree(ref, found) else "differs", found)
 
 
-def allele_window(variant: Variant, allele: str, genome: Genome, *, contig: str, window_bp: int) -> AlleleWindow:
+def allele_window(
+    variant: Variant, allele: str, genome: Genome, *, contig: str, window_bp: int, shift_bp: int = 0
+) -> AlleleWindow:
     """`window_bp` bases with the allele in the middle and the genome's bases on both sides of REF around it.
 
     genome        a c g t A C G t t a c          REF "ACG" (capital), ALT "A", windows of 7
@@ -78,14 +80,25 @@ def allele_window(variant: Variant, allele: str, genome: Genome, *, contig: str,
     ALT           c g t A t t a                  3 and 3: where the allele is shorter, more of the genome is seen
 
     When the rest is odd, the right side has one more. Beyond the contig's ends there is N.
+
+    shift_bp  more bases on the left and as many fewer on the right, as far as there are any
     """
     start, letters = variant.position - 1, clean_dna(allele).sequence
-    left = (window_bp - len(letters)) // 2
+    left = min(max((window_bp - len(letters)) // 2 + shift_bp, 0), window_bp - len(letters))
     right = window_bp - len(letters) - left
     end = start + len(variant.ref)
     before = genome.window(Interval(contig, start - left, start)).sequence
     after = genome.window(Interval(contig, end, end + right)).sequence
     return AlleleWindow(before + letters + after, left, left + len(letters))
+
+
+def shifts(placements: int, *, bases_per_token: int) -> list[int]:
+    """How far each of several windows is moved off the middle, so that together they part a token evenly.
+
+    4 placements, 16 bases per token: -6, -2, 2, 6
+    """
+    step = max(bases_per_token // placements, 1)
+    return [number * step - (placements - 1) * step // 2 for number in range(placements)]
 
 
 def _reason_of_kind(alt: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -13,15 +13,15 @@ from bigbird.data.genome import Genome
 from bigbird.data.intervals import contig_named
 from bigbird.data.records import Record
 from bigbird.errors import DataError
-from bigbird.genomics.variant_config import VariantsConfig, settled
-from bigbird.genomics.variant_windows import AlleleWindow, RefState, allele_window, check_ref, why_unscored
+from bigbird.genomics.variant_config import Reading, VariantsConfig, settled
+from bigbird.genomics.variant_windows import AlleleWindow, RefState, allele_window, check_ref, shifts, why_unscored
 from bigbird.genomics.vcf import Variant
 from bigbird.predictor import Predictor
 from bigbird.tasks import Prediction
 
-Probabilities = NDArray[np.float64]
+LogOdds = NDArray[np.float64]
 
-LEAST_PROBABILITY = 1e-6  # float32 holds 1 - p no more finely than 6e-8; log odds stay within ±13.8
+LEAST_PROBABILITY, MOST_PROBABILITY = 1e-6, 1 - 1e-6  # float32 holds 1 - p no more finely; log odds within ±13.8
 _WINDOWS_AT_ONCE = 64
 _VARIANTS_AT_ONCE = 128  # of those without windows; a line of many samples may be long
 
@@ -30,25 +30,31 @@ class AlleleScore(NamedTuple):
     """One ALT of a variant.
 
     reason                  why there is no score, one of `REASONS`; None where there is one
-    reference, alternative  the model's probabilities with REF and with ALT, float64 [labels of the model]
+    reference, alternative  the model's log odds (natural) with REF and with ALT, float64 [labels of the model]
     """
 
     alt: str
     reason: str | None
-    reference: Probabilities | None = None
-    alternative: Probabilities | None = None
+    reference: LogOdds | None = None
+    alternative: LogOdds | None = None
 
     @property
-    def difference(self) -> Probabilities:
+    def probabilities(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """With REF and with ALT, [labels] each."""
+        assert self.reference is not None and self.alternative is not None
+        return 1 / (1 + np.exp(-self.reference)), 1 / (1 + np.exp(-self.alternative))
+
+    @property
+    def difference(self) -> NDArray[np.float64]:
         """Probability with ALT minus probability with REF."""
+        reference, alternative = self.probabilities
+        return alternative - reference
+
+    @property
+    def log_odds(self) -> LogOdds:
+        """Log odds with ALT minus those with REF."""
         assert self.reference is not None and self.alternative is not None
         return self.alternative - self.reference
-
-    @property
-    def log_odds(self) -> Probabilities:
-        """Log odds (natural) with ALT minus those with REF, probabilities kept off 0 and 1 by a millionth."""
-        assert self.reference is not None and self.alternative is not None
-        return _logits(self.alternative) - _logits(self.reference)
 
 
 class ScoredVariant(NamedTuple):
@@ -73,55 +79,62 @@ def score_variants(
     REF that differs from the genome raises `DataError`; `annotate_vcf` looks before it begins.
     """
     config = settled(config, predictor)
-    planner = _Planner(genome, config)
+    planner = _Planner(genome, config, bases_per_token=predictor.loaded.tokenizer.max_letters)
     for plans in _some(map(planner.plan, variants)):
-        windows = list(dict.fromkeys(window for plan in plans for window in plan.windows))  # each once
+        windows = list(dict.fromkeys(window for plan in plans for some in plan.windows for window in some))  # each once
         answers = dict(zip(windows, _answers(predictor, windows, config), strict=True))
         for plan in plans:
-            yield plan.scored([answers[window] for window in plan.windows])
+            yield plan.scored([average([answers[window] for window in some]) for some in plan.windows])
 
 
-def read_out(prediction: Prediction, window: AlleleWindow, *, reach_bp: int) -> Probabilities:
-    """The model's probabilities for an allele: float64 [labels].
+def read_out(prediction: Prediction, window: AlleleWindow, *, reach_bp: int, reading: Reading) -> LogOdds:
+    """What a model says of an allele: log odds, float64 [labels].
 
-    A model with one answer per sequence has just these. One that answers base by base, or in bins of `bin_bp` bases
-    from base `first` of the window on, is read where the allele lies and `reach_bp` bases to either side; the highest
-    probability of each label counts.
+    A model with one answer per sequence has just that. One that answers base by base, or in bins of `bin_bp` bases from
+    base `first` of the window on, is read where the allele lies and `reach_bp` bases to either side.
     """
-    probabilities: Probabilities = np.asarray(prediction.probabilities, np.float64)
-    if probabilities.ndim == 1:
-        return probabilities
-    bin_bp, begin = getattr(prediction, "bin_bp", 1), getattr(prediction, "first", 0)
-    first = max((window.first - reach_bp - begin) // bin_bp, 0)
-    last = -(-(max(window.last, window.first + 1) + reach_bp - begin) // bin_bp)
-    highest: Probabilities = probabilities[first : max(last, first + 1)].max(0)
-    return highest
+    probabilities = np.atleast_2d(prediction.probabilities)
+    if np.ndim(prediction.probabilities) > 1:
+        bin_bp, begin = getattr(prediction, "bin_bp", 1), getattr(prediction, "first", 0)
+        first = max((window.first - reach_bp - begin) // bin_bp, 0)
+        last = -(-(max(window.last, window.first + 1) + reach_bp - begin) // bin_bp)
+        probabilities = probabilities[first : max(last, first + 1)]
+    kept = np.clip(probabilities.astype(np.float64), LEAST_PROBABILITY, MOST_PROBABILITY)
+    log_odds: LogOdds = np.log(kept) - np.log1p(-kept)
+    return average(log_odds) if reading == "mean" else log_odds.max(0)
+
+
+def average(rows: Sequence[LogOdds] | LogOdds) -> LogOdds:
+    """Mean of the rows, the same to the last bit in whatever order they come, as on the other strand they do."""
+    mean: LogOdds = np.sort(rows, axis=0).mean(0)
+    return mean
 
 
 class _Plan(NamedTuple):
-    """What is to be predicted for a variant: the window of REF, then those of the ALTs that can be scored."""
+    """What is to be predicted for a variant: windows of REF, then those of the ALTs that can be scored."""
 
     variant: Variant
     reasons: list[str | None]
     ref_state: RefState | None
-    windows: list[AlleleWindow]
+    windows: list[list[AlleleWindow]]
 
-    def scored(self, answers: list[Probabilities]) -> ScoredVariant:
+    def scored(self, answers: list[LogOdds]) -> ScoredVariant:
         of_alts = iter(answers[1:])
         alleles = tuple(
             AlleleScore(alt, reason) if reason else AlleleScore(alt, None, answers[0], next(of_alts))
             for alt, reason in zip(self.variant.alts, self.reasons, strict=True)
         )
-        unknown = max((window.sequence.count("N") / len(window.sequence) for window in self.windows), default=0.0)
-        return ScoredVariant(self.variant, alleles, self.ref_state, unknown)
+        shares = [window.sequence.count("N") / len(window.sequence) for some in self.windows for window in some]
+        return ScoredVariant(self.variant, alleles, self.ref_state, max(shares, default=0.0))
 
 
 class _Planner:
     """Finds each variant's place on the genome and cuts its windows."""
 
-    def __init__(self, genome: Genome, config: VariantsConfig) -> None:
-        assert config.window_bp is not None
+    def __init__(self, genome: Genome, config: VariantsConfig, *, bases_per_token: int) -> None:
+        assert config.window_bp is not None and config.placements is not None
         self._genome, self._policy, self._window_bp = genome, config.on_ref_mismatch, config.window_bp
+        self._shifts = shifts(config.placements, bases_per_token=bases_per_token)
 
     def plan(self, variant: Variant) -> _Plan:
         reasons = why_unscored(variant, window_bp=self._window_bp)
@@ -136,8 +149,11 @@ class _Planner:
         if of_ref is not None:
             return _Plan(variant, [reason or of_ref for reason in reasons], state, [])
         alts = [alt for alt, reason in zip(variant.alts, reasons, strict=True) if reason is None]
-        window = partial(allele_window, variant, genome=self._genome, contig=contig, window_bp=self._window_bp)
-        return _Plan(variant, reasons, state, [window(allele) for allele in (variant.ref, *alts)])
+        return _Plan(variant, reasons, state, [self._windows(variant, one, contig) for one in (variant.ref, *alts)])
+
+    def _windows(self, variant: Variant, allele: str, contig: str) -> list[AlleleWindow]:
+        cut = partial(allele_window, variant, allele, self._genome, contig=contig, window_bp=self._window_bp)
+        return [cut(shift_bp=shift) for shift in self._shifts]
 
     def _reason_of_ref(self, state: RefState) -> str | None:
         of_differing = "ref_mismatch" if self._policy == "skip" else None
@@ -160,7 +176,7 @@ def _some(plans: Iterable[_Plan]) -> Iterator[list[_Plan]]:
     num_windows = 0
     for plan in plans:
         some.append(plan)
-        num_windows += len(plan.windows)
+        num_windows += sum(map(len, plan.windows))
         if num_windows >= _WINDOWS_AT_ONCE or len(some) >= _VARIANTS_AT_ONCE:
             yield some
             some, num_windows = [], 0
@@ -168,16 +184,10 @@ def _some(plans: Iterable[_Plan]) -> Iterator[list[_Plan]]:
         yield some
 
 
-def _answers(predictor: Predictor, windows: list[AlleleWindow], config: VariantsConfig) -> list[Probabilities]:
+def _answers(predictor: Predictor, windows: list[AlleleWindow], config: VariantsConfig) -> list[LogOdds]:
     assert config.reach_bp is not None
     predictions = predictor.predict(Record(sequence=window.sequence) for window in windows)
     return [
-        read_out(prediction, window, reach_bp=config.reach_bp)
+        read_out(prediction, window, reach_bp=config.reach_bp, reading=config.reading)
         for prediction, window in zip(predictions, windows, strict=True)
     ]
-
-
-def _logits(probabilities: Probabilities) -> Probabilities:
-    kept = np.clip(probabilities, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    logits: Probabilities = np.log(kept) - np.log1p(-kept)
-    return logits
