@@ -98,6 +98,12 @@ def test_a_later_record_that_differs_is_told_with_those_behind_it(genome, caplog
     assert f"where the genome has {good[200].ref}. Most agree, so these records may be faulty" in text
 
 
+def test_the_first_of_several_is_the_one_that_is_shown(genome, caplog):
+    good = variants(20)
+    records = [swapped(variant) if number in (7, 9) else variant for number, variant in enumerate(good)]
+    assert "in 2 of 20 records looked at. The first, in line 17, is chr1:45 " in said(genome, records, caplog)
+
+
 def test_the_last_record_is_told_too(genome, caplog):
     good = variants(3)
     text = said(genome, [*good[:2], swapped(good[2])], caplog)

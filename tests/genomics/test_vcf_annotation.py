@@ -213,6 +213,15 @@ def test_contigs_are_translated_and_missing_ones_told(tmp_path, genome, caplog):
     assert "in.vcf: the genome lacks chrUn_1; 1 records there are kept without a score" in caplog.text
 
 
+@pytest.mark.parametrize(("window_bp", "number"), [(101, 0), (390, 0), (402, 1)])
+def test_windows_of_little_but_n_are_counted(tmp_path, genome, window_bp, number):
+    text = HEADER + row("chr3", 100, base(100, "chr3"), other(base(100, "chr3")))  # of 200 bases, one of them R
+    _, counts = annotated(tmp_path, genome, text, config=VariantsConfig(window_bp=window_bp))
+    assert counts.num_unknown == number
+    words = "1 scored records have a window of which more than half is N"
+    assert (words in list(in_words(counts))) == (number == 1)
+
+
 def test_a_file_of_nothing_but_unknown_contigs_is_refused(tmp_path, genome):
     text = HEADER + row("chr9", 5, "A", "C") + row("chr8", 5, "A", "C")
     with pytest.raises(
