@@ -298,6 +298,8 @@ def test_the_window_is_what_the_model_was_made_for():
     assert settled(VariantsConfig(window_bp=70), _noted(notes)).window_bp == 70
     expected = VariantsConfig(window_bp=510, reach_bp=100, placements=1)
     assert settled(VariantsConfig(window_bp=510), _noted({})) == expected
+    twice = VariantsConfig(window_bp=510, labels=("site+", "site-", "site+"))
+    assert settled(twice, _noted({})).labels == ("site+", "site-")
     notes["variants"] |= {"reach_bp": 0, "placements": 4}
     assert settled(VariantsConfig(), _noted(notes)) == VariantsConfig(window_bp=80, reach_bp=0, placements=4)
     assert settled(VariantsConfig(reach_bp=9, placements=2), _noted(notes)).reach_bp == 9

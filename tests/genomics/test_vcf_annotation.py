@@ -290,6 +290,15 @@ def test_the_table_has_a_line_for_each_alt_and_label(tmp_path, genome):
     assert [cells[10] for cells in unscored] == [reason for _, of_alts in HARD for reason in of_alts if reason]
 
 
+def test_a_table_may_be_gzip_and_keeps_bytes_that_are_no_text(tmp_path, genome):
+    text = (HEADER + row("chr1", 500, base(500), other(base(500)), name="@")).encode().replace(b"@", b"r\xff")
+    for name in ("out.tsv", "out.tsv.gz"):
+        annotated(tmp_path, genome, text, table=tmp_path / name)
+    plain = (tmp_path / "out.tsv").read_bytes()
+    assert gzip.decompress((tmp_path / "out.tsv.gz").read_bytes()) == plain
+    assert plain.splitlines()[1].split(b"\t")[2] == b"r\xff"
+
+
 def test_names_of_fields_are_legal_and_distinct():
     labels = ("a+", "a-", "CTCF (K562)", "CTCF [K562]", "é", "a_plus", "x")
     names = field_names(labels)

@@ -79,7 +79,8 @@ def settled(config: VariantsConfig, predictor: Predictor, *, source: str = "this
     if reach is None:
         reach = DEFAULT_REACH_BP if bin_bp is None else 0
     placements = config.placements or _noted("placements", loaded.notes, "variants") or 1
-    return replace(config, window_bp=window, reach_bp=reach, placements=placements)
+    labels = tuple(dict.fromkeys(config.labels))
+    return replace(config, window_bp=window, reach_bp=reach, placements=placements, labels=labels)
 
 
 def _check_labels(wanted: tuple[str, ...], labels: tuple[str, ...], source: str) -> None:

@@ -13,12 +13,12 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def header() -> str:
+def header() -> bytes:
     """The first line."""
-    return "\t".join(COLUMNS) + "\n"
+    return _line(COLUMNS)
 
 
-def rows(scored: ScoredVariant, *, labels: Sequence[str], shown: Iterable[str]) -> Iterator[str]:
+def rows(scored: ScoredVariant, *, labels: Sequence[str], shown: Iterable[str]) -> Iterator[bytes]:
     """The lines of one variant; an ALT without a score has one line, with the reason.
 
     labels  all labels of the model, in its order
@@ -29,7 +29,7 @@ def rows(scored: ScoredVariant, *, labels: Sequence[str], shown: Iterable[str]) 
     for allele in scored.alleles:
         place = (contig, str(position), name, ref, allele.alt)
         for cells in _cells(allele, columns):
-            yield "\t".join((*place, *cells)) + "\n"
+            yield _line((*place, *cells))
 
 
 def _cells(allele: AlleleScore, columns: Sequence[tuple[str, int]]) -> Iterator[tuple[str, ...]]:
@@ -41,3 +41,7 @@ def _cells(allele: AlleleScore, columns: Sequence[tuple[str, int]]) -> Iterator[
         before, after = reference[column], alternative[column]
         values = (before, after, after - before, log_odds[column])
         yield (label, *map(number, values), ".")
+
+
+def _line(cells: Iterable[str]) -> bytes:
+    return ("\t".join(cells) + "\n").encode("utf-8", "surrogateescape")

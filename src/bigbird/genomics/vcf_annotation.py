@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TextIO
+from typing import IO
 
 from bigbird.data.files import check_new_file, written_whole
 from bigbird.data.genome import Genome
@@ -72,7 +73,7 @@ def annotate_vcf(
     as they are taken the second time; it is told how many there are. Neither file is there before it is complete.
 
     model  what the model is, for the header
-    table  where to write the scores of all labels, or those of the config, as a table
+    table  where to write the scores of all labels, or those of the config, as a table; gzip when it ends in .gz
     """
     config = settled(config, predictor, source=f"model {model}")
     check_new_file(target, source)
@@ -84,14 +85,14 @@ def annotate_vcf(
         output = stack.enter_context(vcf_writer(stack.enter_context(written_whole(target)), target=target))
         declared = with_declarations(read_header(source), fields.declarations(), stale=fields.stale_header)
         _write(output, declared)
-        rows = None if table is None else stack.enter_context(_opened_table(stack.enter_context(written_whole(table))))
+        rows = None if table is None else stack.enter_context(_table(stack.enter_context(written_whole(table)), table))
         lines = _Lines(watch(read_lines(source), num_lines))
         for scored in score_variants(predictor, genome, lines.variants(), config):
             _write(output, lines.before_record())
             output.write(with_info(lines.record(), fields.values(scored), stale=fields.stale_entries))
             if rows is not None:
                 shown = config.labels or fields.labels
-                rows.writelines(variant_table.rows(scored, labels=fields.labels, shown=shown))
+                _write(rows, variant_table.rows(scored, labels=fields.labels, shown=shown))
             tally.add(scored)
         _write(output, lines.before_record())
     return tally.counts()
@@ -118,10 +119,11 @@ def _write(file: IO[bytes], lines: Iterable[bytes]) -> None:
         file.write(line)
 
 
-def _opened_table(path: Path) -> TextIO:
-    file = path.open("w", encoding="utf-8", errors="surrogateescape", newline="\n")
-    file.write(variant_table.header())
-    return file
+@contextmanager
+def _table(temporary: Path, target: Path) -> Iterator[IO[bytes]]:
+    with gzip.open(temporary, "wb") if target.suffix == ".gz" else temporary.open("wb") as file:
+        file.write(variant_table.header())
+        yield file  # type: ignore[misc]  # a GzipFile writes like any binary file
 
 
 class _Lines:
