@@ -305,6 +305,11 @@ def test_the_window_is_what_the_model_was_made_for():
     assert settled(VariantsConfig(reach_bp=9, placements=2), _noted(notes)).reach_bp == 9
 
 
+def test_the_shipped_model_says_how_it_reads_variants():
+    expected = VariantsConfig(window_bp=2_000, reach_bp=100, placements=4)
+    assert settled(VariantsConfig(), Predictor.load("promoter")) == expected
+
+
 def _noted(notes, task=STRANDED):
     loaded = loaded_model(task)
     loaded.notes.update(notes)
