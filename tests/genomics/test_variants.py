@@ -16,7 +16,7 @@ from bigbird.genomics.variants import read_out, score_variants
 from bigbird.genomics.vcf import Variant
 from bigbird.predictor import Predictor
 from bigbird.tasks import Classification, MaskedLM, SequenceLabels, TokenLabels
-from bigbird.tokenizers import reverse_complement
+from bigbird.tokenizers import TextTokenizer, reverse_complement
 from helpers import STRANDED, YES_NO, loaded_model
 from variant_cases import CHR1, Letters, base, genome_in, other, write_genome
 
@@ -340,6 +340,13 @@ def _noted(notes, task=STRANDED):
 def test_a_config_that_does_not_fit_the_model_is_refused(config, task, message):
     with pytest.raises(ConfigError, match=message):
         settled(VariantsConfig(**config), _noted({}, task))
+
+
+def test_a_model_of_text_is_refused():
+    text = TextTokenizer.__new__(TextTokenizer)  # what it reads does not matter
+    predictor = Predictor(replace(loaded_model(YES_NO), tokenizer=text))
+    with pytest.raises(ConfigError, match="variants need a model of DNA with labels; a has none, or reads text"):
+        settled(VariantsConfig(window_bp=50), predictor, source="a")
 
 
 @pytest.mark.parametrize(
