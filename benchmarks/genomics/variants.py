@@ -4,14 +4,13 @@
 
 Single bases drawn within 150 bases of annotated starts, one for each of so many starts, changed to another base, scored
 for the label of the start's strand. A score that tells of the variant stays the same when the windows around it are cut
-5 bases further on; `moved` is the correlation of the two, `with 8000 x 4` that with the largest setting, over variants. It
-says nothing of whether a score is true. Speed is per second of processor time of one thread, both strands, REF too.
+5 bases further on: `moved` is the correlation of the two over variants, `with 8000 x 4` that with the largest setting.
+It says nothing of whether a score is true. Speed is per second of processor time of one thread, both strands, REF too.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
 import time
 from pathlib import Path
 from unittest import mock
@@ -29,6 +28,7 @@ from bigbird.genomics.variant_config import VariantsConfig
 from bigbird.genomics.variants import score_variants
 from bigbird.genomics.vcf import Variant
 from bigbird.predictor import Predictor
+from bigbird.randomness import integers, permutation
 
 REACH_BP, MOVED_BP = 150, 5
 LARGEST = VariantsConfig(window_bp=8_000, placements=4)
@@ -46,13 +46,13 @@ CONFIGS = (
 
 def drawn(genome: Genome, starts: list[Interval], count: int, seed: int) -> tuple[list[Variant], list[int]]:
     """Variants, and for each the column of its start's strand: 0 for +, 1 for -."""
-    generator = random.Random(seed)
     found, columns = [], []
-    for start in generator.sample(starts, count):
-        place = start.start + generator.randint(-REACH_BP, REACH_BP)
+    for index in permutation(len(starts), seed, 0)[:count]:
+        start = starts[index]
+        place = start.start + int(integers(-REACH_BP, REACH_BP + 1, seed, 1, index))
         ref = genome.window(Interval(start.contig, place, place + 1)).sequence
         if ref != "N":
-            alt = generator.choice([base for base in "ACGT" if base != ref])
+            alt = "ACGT".replace(ref, "")[int(integers(0, 3, seed, 2, index))]
             found.append(Variant(start.contig, place + 1, ref, (alt,)))
             columns.append(int(start.strand == "-"))
     return found, columns
