@@ -92,10 +92,10 @@ def test_half_of_the_records_swapped_are_told_as_swapped(genome, caplog):
 
 def test_a_later_record_that_differs_is_told_with_those_behind_it(genome, caplog):
     good = variants(300)
-    bad = good[200]._replace(ref=other(good[200].ref))
-    text = said(genome, [*good[:200], bad, *good[201:]], caplog)
-    assert "in 1 of 100 records looked at. The first, in line 210, is chr1:1010" in text
-    assert f"where the genome has {good[200].ref}. Most agree, so these records may be faulty" in text
+    bad = good[250]._replace(ref=other(good[250].ref))
+    text = said(genome, [*good[:250], bad, *good[251:]], caplog)
+    assert "in 1 of 50 records looked at. The first, in line 260, is chr1:1260" in text
+    assert f"where the genome has {good[250].ref}. Most agree, so these records may be faulty" in text
 
 
 def test_the_first_of_several_is_the_one_that_is_shown(genome, caplog):
