@@ -5,11 +5,12 @@ import re
 
 import pytest
 
-from bigbird.errors import DataError, MissingDependency
+from bigbird.data.files import is_bgzip
+from bigbird.errors import DataError, InputError, MissingDependency
 from bigbird.genomics import vcf
 from bigbird.genomics.vcf import (
     Variant,
-    check_compression,
+    check_kind,
     contig_lengths,
     encoded,
     has_entries,
@@ -143,12 +144,26 @@ def test_a_file_cut_off_is_told(tmp_path):
 
 def test_without_pysam_a_compressed_file_is_refused_and_a_plain_one_written(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pysam", None)
-    check_compression(tmp_path / "out.vcf")
+    check_kind(tmp_path / "out.vcf")
     missing = r"writing out\.vcf\.gz as bgzip needs pysam, which is not installed\. Run: pip install 'bigbird\[dna\]'"
     with pytest.raises(MissingDependency, match=missing):
-        check_compression(tmp_path / "out.vcf.gz")
+        check_kind(tmp_path / "out.vcf.gz")
     with pytest.raises(MissingDependency, match=missing), vcf_writer(tmp_path / "x", target=tmp_path / "out.vcf.gz"):
         pass
+
+
+def test_bcf_is_not_written(tmp_path):
+    with pytest.raises(InputError, match=r"out\.bcf: BCF is not written; name a file that ends in \.vcf or \.vcf\.gz"):
+        check_kind(tmp_path / "out.bcf")
+
+
+@pytest.mark.parametrize("ending", ["gz", "bgz"])
+def test_a_compressed_file_is_bgzip_with_its_last_block(tmp_path, ending):
+    pytest.importorskip("pysam")
+    with vcf_writer(tmp_path / "part", target=tmp_path / f"out.vcf.{ending}") as file:
+        file.write(HEADER.encode())
+    assert is_bgzip(tmp_path / "part")
+    assert read_header(tmp_path / "part") == tuple(HEADER.encode().splitlines(keepends=True))  # refuses a cut-off one
 
 
 def test_long_alleles_are_shortened_where_people_read_them():

@@ -48,7 +48,7 @@ def variants(
     from bigbird import config as configs
     from bigbird.data.files import check_new_file
     from bigbird.genomics.variant_config import VariantsConfig, settled
-    from bigbird.genomics.vcf import check_compression
+    from bigbird.genomics.vcf import check_kind
     from bigbird.genomics.vcf_annotation import annotate_vcf, in_words
     from bigbird.predictor import Predictor
 
@@ -59,7 +59,7 @@ def variants(
         check_new_file(rows, vcf, option="--table")
         if rows.resolve() == target.resolve():
             raise InputError(f"--table {table} is also what --out names; name another file")
-    check_compression(target)
+    check_kind(target)
     opened = opened_genome(genome)
     if opened is None:
         raise InputError("variants needs the genome that the places lie on, with --genome FASTA")

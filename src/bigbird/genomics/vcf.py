@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import IO, NamedTuple
 
 from bigbird.data.files import open_binary
-from bigbird.errors import DataError, require
+from bigbird.errors import DataError, InputError, require
 
 NUM_COLUMNS = 8  # CHROM POS ID REF ALT QUAL FILTER INFO; FORMAT and samples may follow
 
 _INFO = 7
+_COMPRESSED = (".gz", ".bgz")
 _BOM = b"\xef\xbb\xbf"
 _CONTIG = re.compile(rb"##contig=<(?:.*,)?ID=([^,>]+)(?:,.*)?>")
 _LENGTH = re.compile(rb"[<,]length=([0-9]+)[,>]")
@@ -103,18 +105,19 @@ def has_entries(raw: bytes, wanted: re.Pattern[str]) -> bool:
     return any(wanted.fullmatch(_text(entry.partition(b"=")[0])) for entry in info.split(b";"))
 
 
-def check_compression(path: Path) -> None:
-    """Raise, before any work is done, when a file of this name could not be compressed."""
-    if path.suffix == ".gz":
-        require("pysam", extra="dna", purpose=f"writing {path.name} as bgzip")
+def check_kind(path: Path) -> None:
+    """Raise, before any work is done, when a file of this name could not be written as its ending says."""
+    if path.suffix == ".bcf":
+        raise InputError(f"{path.name}: BCF is not written; name a file that ends in .vcf or .vcf.gz")
+    if path.suffix in _COMPRESSED:
+        _pysam(path)
 
 
 @contextmanager
 def vcf_writer(temporary: Path, *, target: Path) -> Iterator[IO[bytes]]:
-    """Write to `temporary` what shall become `target`: bgzip when that ends in .gz, which tabix can index."""
-    if target.suffix == ".gz":
-        pysam = require("pysam", extra="dna", purpose=f"writing {target.name} as bgzip")
-        with pysam.BGZFile(str(temporary), "wb") as packed:
+    """Write to `temporary` what shall become `target`: bgzip when that ends in .gz or .bgz, which tabix can index."""
+    if target.suffix in _COMPRESSED:
+        with _pysam(target).BGZFile(str(temporary), "wb") as packed:
             yield packed
     else:
         with temporary.open("wb") as file:
@@ -129,6 +132,10 @@ def encoded(text: str) -> str:
 def quoted(text: str) -> str:
     """Text as a quoted value of a header line."""
     return '"' + re.sub(r"[\r\n]+", " ", text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _pysam(path: Path) -> ModuleType:
+    return require("pysam", extra="dna", purpose=f"writing {path.name} as bgzip")
 
 
 def _header(file: IO[bytes], path: Path) -> Iterator[bytes]:

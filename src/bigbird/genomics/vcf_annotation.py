@@ -19,7 +19,7 @@ from bigbird.genomics.variants import ScoredVariant, score_variants
 from bigbird.genomics.vcf import (
     Variant,
     VcfLine,
-    check_compression,
+    check_kind,
     read_header,
     read_lines,
     vcf_writer,
@@ -77,7 +77,7 @@ def annotate_vcf(
     """
     config = settled(config, predictor, source=f"model {model}")
     check_new_file(target, source)
-    check_compression(target)
+    check_kind(target)
     fields = InfoFields(labels=predictor.loaded.task.labels, config=config, model=model)
     num_lines = look_through(source, genome, fields)
     tally = _Tally()
