@@ -82,7 +82,7 @@ class MismatchWatch:
 def likely_cause(sample: list[CheckedRef], genome: Genome, lengths: Mapping[str, int]) -> str:
     """One sentence on why records differ from the genome.
 
-    lengths  of contigs, as the file's header gives them; a name of the genome where names differ
+    lengths  of contigs, by the file's names, as its header gives them
     """
     differing = [record for record in sample if record.differs]
     other = _other_length(sample, genome, lengths)
@@ -96,12 +96,14 @@ def likely_cause(sample: list[CheckedRef], genome: Genome, lengths: Mapping[str,
     if other:
         return f"Likely cause: another assembly; {other}."
     share = 1 - len(differing) / len(sample)
-    if len(differing) >= _LEAST_FOR_A_CAUSE and share < _BY_CHANCE:
-        return (
-            f"Likely cause: another assembly (GRCh37, GRCh38, T2T), another contig or another species; that "
-            f"{share:.0%} agree is about what chance gives."
-        )
-    return "Most agree, so these records may be faulty or written for a patch of the assembly."
+    if share >= _BY_CHANCE:
+        return "Most agree, so these records may be faulty or written for a patch of the assembly."
+    if len(differing) < _LEAST_FOR_A_CAUSE:
+        return "These are too few to tell a cause."
+    return (
+        f"Likely cause: another assembly (GRCh37, GRCh38, T2T), another contig or another species; that {share:.0%} "
+        f"agree is about what chance gives."
+    )
 
 
 def _found(sample: list[CheckedRef]) -> str:
