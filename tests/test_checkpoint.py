@@ -37,6 +37,39 @@ def test_a_saved_model_comes_back_with_the_same_answers(tmp_path, task):
     assert (one.probabilities == other.probabilities).all()
 
 
+@pytest.mark.parametrize("stored_as", ["float16", "bfloat16"])
+def test_weights_stored_in_half_the_bytes_are_read_as_float32(tmp_path, stored_as):
+    loaded = loaded_model(YES_NO)
+    save_model(tmp_path / "model", loaded, stored_as=stored_as)
+    in_file = load_file(tmp_path / "model" / "model.safetensors")
+    back = load_model(tmp_path / "model").model.state_dict()
+    for name, tensor in loaded.model.state_dict().items():
+        assert in_file[name].dtype == getattr(torch, stored_as)
+        assert back[name].dtype == torch.float32
+        assert torch.equal(back[name], tensor.to(getattr(torch, stored_as)).float())
+
+
+def test_a_type_that_weights_are_not_stored_in_is_refused(tmp_path, folder):
+    with pytest.raises(ConfigError, match=r"stored_as must be one of float16, bfloat16, or None, got 'int8'"):
+        save_model(tmp_path / "model", loaded_model(YES_NO), stored_as="int8")
+    config = folder / "config.json"
+    for wrong in ("int8", ["float16"], None):
+        config.write_text(json.dumps({**json.loads(config.read_text()), "stored_as": wrong}))
+        with pytest.raises(CheckpointError, match="stored_as must be one of float16, bfloat16, got"):
+            load_model(folder)
+
+
+def test_weights_too_large_for_float16_are_refused_and_the_older_model_stays(folder):
+    loaded = load_model(folder)
+    with torch.no_grad():
+        next(loaded.model.parameters()).fill_(1e6)
+    before = load_model(folder).model.state_dict()
+    with pytest.raises(CheckpointError, match="holds NaN or infinity"):
+        save_model(folder, loaded, stored_as="float16")
+    after = load_model(folder).model.state_dict()
+    assert all(torch.equal(before[name], tensor) for name, tensor in after.items())
+
+
 def test_the_folder_is_in_the_hub_s_layout_and_replaces_an_older_one(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors", "tokenizer.json"]
     save_model(folder, loaded_model(YES_NO, seed=1))

@@ -29,6 +29,7 @@ WEIGHTS_FILE = "model.safetensors"
 MODEL_CARD = "README.md"
 FORMAT = 1
 WEIGHT_TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+STORED_TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 _PACKAGED = Path(__file__).parent / "pretrained"
 _TASK_NAMES: dict[type, str] = {task: name for name, task in TASKS.items()}
@@ -48,16 +49,26 @@ class LoadedModel:
     notes: dict[str, Any]
 
 
-def save_model(folder: Path, loaded: LoadedModel, *, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+def save_model(
+    folder: Path,
+    loaded: LoadedModel,
+    *,
+    weights: Mapping[str, torch.Tensor] | None = None,
+    stored_as: str | None = None,
+) -> None:
     """Write the model folder under a temporary name, then rename it; an older folder of that name is replaced.
 
-    weights  to write instead of the model's own, which may be spread over processes
+    weights    to write instead of the model's own, which may be spread over processes
+    stored_as  "float16" or "bfloat16": a file of half the size, read back as float32. Without it weights keep their
+               type, in the file and in the model read from it
     """
+    if stored_as is not None and stored_as not in STORED_TYPES:
+        raise ConfigError(f"stored_as must be one of {', '.join(STORED_TYPES)}, or None, got {stored_as!r}")
     temporary, _ = _places_beside(folder)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        _write_model(temporary, loaded, weights)
+        _write_model(temporary, loaded, loaded.model.state_dict() if weights is None else weights, stored_as)
         _replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -72,17 +83,21 @@ def finish_saving(folder: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _write_model(folder: Path, loaded: LoadedModel, weights: Mapping[str, torch.Tensor] | None) -> None:
+def _write_model(folder: Path, loaded: LoadedModel, weights: Mapping[str, torch.Tensor], stored_as: str | None) -> None:
+    if stored_as is not None:
+        weights = {name: tensor.to(STORED_TYPES[stored_as]) for name, tensor in weights.items()}
+        _check_numbers(folder / WEIGHTS_FILE, weights)  # what float16 cannot hold has become infinity
     description = {
         "format": FORMAT,
         "bigbird_version": metadata.version("bigbird"),
+        **({} if stored_as is None else {"stored_as": stored_as}),
         "task": {"name": _TASK_NAMES[type(loaded.task)], **configs.to_json(loaded.task)},
         "encoder": configs.to_json(loaded.encoder),
         "notes": loaded.notes,
     }
     (folder / CONFIG_FILE).write_text(json.dumps(description, indent=2) + "\n")
     loaded.tokenizer.save(folder)
-    write_weights(folder, loaded.model.state_dict() if weights is None else weights)
+    write_weights(folder, weights)
 
 
 def load_model(name_or_folder: str | Path, *, device: torch.device | str = "cpu") -> LoadedModel:
@@ -99,6 +114,8 @@ def load_model(name_or_folder: str | Path, *, device: torch.device | str = "cpu"
             f"they do not belong together"
         )
     model = _load_weights(folder / WEIGHTS_FILE, task, encoder)
+    if "stored_as" in description:
+        model = model.float()
     return LoadedModel(model.to(chosen).eval(), encoder, task, tokenizer, description.get("notes", {}))
 
 
@@ -174,9 +191,12 @@ def _read_config(path: Path) -> dict[str, Any]:
         description = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
-    allowed = {"format", "bigbird_version", "task", "encoder", "notes"}
+    allowed = {"format", "bigbird_version", "task", "encoder", "notes", "stored_as"}
     if not isinstance(description, dict) or not {"format", "task", "encoder"} <= set(description) <= allowed:
         raise CheckpointError(f"{path} must hold the objects format, task and encoder, and nothing unknown")
+    stored = description.get("stored_as", "float16")
+    if not isinstance(stored, str) or stored not in STORED_TYPES:
+        raise CheckpointError(f"{path}: stored_as must be one of {', '.join(STORED_TYPES)}, got {stored!r}")
     if description["format"] != FORMAT:
         raise CheckpointError(
             f"{path} has format {description['format']!r}, this bigbird reads {FORMAT}. Install a newer bigbird."

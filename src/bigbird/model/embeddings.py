@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bigbird.errors import ShapeError
-from bigbird.model.linear import Linear
+from bigbird.model.linear import Linear, linear
 
 NUM_LETTERS = 8  # such token ids are numbers of base 8, a digit per base: bigbird.tokenizers.KmerTokenizer
 _CONVOLUTION_BASES = 15  # a transcription factor's site is 6 to 15 bases wide
@@ -114,11 +114,25 @@ class BaseConvolution(nn.Module):
         size, reach = self.bases_per_token, _CONVOLUTION_BASES // 2
         letters = token_ids[:, None] // NUM_LETTERS ** torch.arange(size, device=token_ids.device) % NUM_LETTERS
         seen = _with_neighbours(letters, positions, distance=1)[:, size - reach : 2 * size + reach]
-        one_hot = F.one_hot(seen, NUM_LETTERS).mT.to(self.motifs.weight.dtype)
-        x = F.gelu(self.motifs(one_hot).amax(-1), approximate="tanh")
+        x = F.gelu(self._strongest(seen), approximate="tanh")
         for neighbourhood in self.neighbourhoods:
             x = neighbourhood(x, positions)
         return x
+
+    def _strongest(self, seen: Tensor) -> Tensor:
+        """Letters of each token and its neighbours, int64 [total, bases] -> each motif's strongest response.
+
+        The convolution as one matrix product with a row per base: half the time of PyTorch's, forward and backward.
+        """
+        weight = self.motifs.weight
+        dtype = (
+            torch.get_autocast_dtype(seen.device.type) if torch.is_autocast_enabled(seen.device.type) else weight.dtype
+        )
+        one_hot = F.one_hot(seen, NUM_LETTERS).to(dtype).flatten(1)
+        windows = one_hot.unfold(1, _CONVOLUTION_BASES * NUM_LETTERS, NUM_LETTERS)  # [total, bases_per_token, letters]
+        responses = linear(windows, weight.mT.flatten(1), self.motifs.bias)
+        # The gradient of amax looks at every response again, that of max at the strongest alone.
+        return responses.max(1).values if torch.is_grad_enabled() else responses.amax(1)
 
 
 class _Neighbourhood(nn.Module):
