@@ -2,7 +2,8 @@
 
 # The order in which --help lists the commands.
 # isort: off
-from bigbird.cli import training, windows, windows_chromatin, using, calibrating, explaining, representing, about
+from bigbird.cli import training, windows, windows_chromatin, using, calibrating
+from bigbird.cli import variants, explaining, representing, about
 
 # isort: on
 from bigbird.cli.entry import app, main
@@ -16,6 +17,7 @@ __all__ = [
     "representing",
     "training",
     "using",
+    "variants",
     "windows",
     "windows_chromatin",
 ]

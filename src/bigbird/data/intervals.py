@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -157,7 +157,7 @@ def translate_names(
     """
     matched, unknown = {}, []
     for name in sorted(set(names)):
-        found = next((candidate for candidate in _spellings(name) if candidate in contigs), None)
+        found = contig_named(name, contigs)
         if found is None:
             unknown.append(name)
         else:
@@ -173,6 +173,11 @@ def translate_names(
     if unknown:
         log.warning("%s: left out contigs the genome lacks: %s", source, _some(unknown))
     return matched
+
+
+def contig_named(name: str, contigs: Container[str]) -> str | None:
+    """The one of `contigs` that is meant by a name, which may be spelled otherwise; None when there is none."""
+    return next((candidate for candidate in _spellings(name) if candidate in contigs), None)
 
 
 def _spellings(name: str) -> tuple[str, ...]:
