@@ -325,3 +325,14 @@ def test_soft_mask_is_ignored_and_half_known_bins_are_scored(tmp_path):
     assert all(
         call.interval.end <= 200 or call.interval.start >= 220 for call in calls(tracks[0], ScanConfig(merge_bp=0))
     )
+
+
+def test_only_the_labels_wanted_are_scored(tmp_path):
+    genome, region = genome_of(tmp_path, chr1="ACGT" * 100), Interval("chr1", 0, 400)
+    both, one = (
+        scan(Marker(), genome, region, dataclasses.replace(CONFIG, labels=labels)) for labels in ((), ("site-",))
+    )
+    assert one.labels == ("site-",)
+    np.testing.assert_array_equal(one.scores, both.scores[:, 1:])
+    with pytest.raises(ConfigError, match=r"this model has no label 'site' among its 2; nearest are site-, site\+"):
+        scan(Marker(), genome, region, dataclasses.replace(CONFIG, labels=("site",)))

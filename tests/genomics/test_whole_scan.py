@@ -150,6 +150,7 @@ def test_a_scan_s_identity_is_all_that_its_scores_depend_on(tmp_path, genome):
     before = identity()
     assert identity(ScanConfig(window_bp=200, overlap_bp=40, threshold=0.9, merge_bp=0)) == before
     assert identity(ScanConfig(window_bp=400, overlap_bp=40)) != before
+    assert identity(ScanConfig(window_bp=200, overlap_bp=40, labels=("site+",))) != before
     (model / "model.safetensors").write_bytes(b"Weights")
     after = identity()
     assert (after["model"] != before["model"], after["genome"] == before["genome"]) == (True, True)

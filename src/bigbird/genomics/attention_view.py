@@ -18,6 +18,7 @@ from bigbird.data.records import Record
 from bigbird.errors import ConfigError
 from bigbird.genomics.explain_target import Target
 from bigbird.model.attention_layer import SelfAttention
+from bigbird.model.blocks import EncoderBlock
 from bigbird.model.encoder import Encoder, encoder_of
 from bigbird.tasks.base import device_of
 
@@ -105,12 +106,14 @@ def _kinds(counts: NDArray[np.int64], spec: PatternSpec) -> NDArray[np.uint8]:
 
 def _weights(loaded: LoadedModel, layout: DocumentLayout, token_ids: Tensor) -> NDArray[np.float32]:
     """[layers, heads, blocks, blocks], by the reference computation on what each layer's attention is given."""
-    encoder, found = encoder_of(loaded.model), []
+    encoder = encoder_of(loaded.model)
+    found: list[NDArray[np.float32]] = []
     was_training = loaded.model.training
     loaded.model.eval()
     try:
         with torch.inference_mode(), ExitStack() as stack:
             for layer in encoder.layers:
+                assert isinstance(layer, EncoderBlock)
                 stack.enter_context(_watched(layer.attention, layout, found))
             encoder(token_ids, layout=layout)
     finally:

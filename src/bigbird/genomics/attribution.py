@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bigbird.attention import DocumentLayout
 from bigbird.checkpoint import LoadedModel
 from bigbird.errors import ConfigError
 from bigbird.genomics.explain_target import Question, Target
@@ -114,6 +115,7 @@ def _inputs(encoder: Encoder, batch: Batch, examples: Sequence[Example], sequenc
             [end > start and sequence.count("N", start, end) < end - start for start, end in _spans(example)]
             for example in examples
         ]
+        assert isinstance(batch.layout, DocumentLayout)
         is_known = batch.layout.pack(torch.tensor([flag for flags in known for flag in flags])).to(vectors.device)
         mean = vectors[is_known].mean(0) if bool(is_known.any()) else vectors.new_zeros(vectors.shape[1])
         return vectors, torch.where(is_known[:, None], mean, vectors)
@@ -137,6 +139,7 @@ def _on_bases(
     products: NDArray[np.float64], batch: Batch, examples: Sequence[Example], length: int
 ) -> NDArray[np.float64]:
     """Values of tokens [total], or of a token's letters [total, letters], added up on the bases they stand for."""
+    assert isinstance(batch.layout, DocumentLayout)
     values = np.zeros(length)
     for place, example in zip(batch.layout.starts, examples, strict=True):
         for number, (start, end) in enumerate(_spans(example), start=place):

@@ -90,13 +90,12 @@ def _draw_heat(figure: Any, axes: Any, all_axes: Any, part: slice, limits: _Limi
     image = axes.imshow(
         limits.effects[part].T,
         aspect="auto",
-        cmap="RdBu_r",
+        cmap=require("matplotlib", extra="plot", purpose="a picture").colormaps["RdBu_r"].with_extremes(bad="#dddddd"),
         vmin=-limits.most(),
         vmax=limits.most(),
         interpolation="nearest",
         extent=(part.start - 0.5, part.stop - 0.5, 3.5, -0.5),
     )
-    axes.set_facecolor("#dddddd")  # N has no colour
     for number, base in enumerate(limits.bases[part], start=part.start):
         if base in BASES:
             axes.plot(number, BASES.index(base), marker="o", markersize=1.8, color="#333333")

@@ -154,7 +154,8 @@ def _place(target: Target, scores: NDArray[np.floating[Any]], at: str) -> int:
         run = best[: int(np.argmax(np.append(np.diff(best) > 1, True))) + 1]  # the first stretch that is as high
         return target.first + int(run[len(run) // 2])
     text = at.replace(",", "")
-    found = np.flatnonzero(target.positions() == int(text) - 1) if text.isdigit() else []
+    wanted = int(text) - 1 if text.isdigit() else -1
+    found = np.flatnonzero(target.positions() == wanted)
     if len(found) != 1:
         positions = target.positions() + 1
         raise ConfigError(

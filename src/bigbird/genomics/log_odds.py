@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bigbird.attention import DocumentLayout
 from bigbird.checkpoint import LoadedModel
 from bigbird.data.records import Record, other_strand
 from bigbird.errors import ConfigError
@@ -78,6 +79,7 @@ def _of_tokens(
 
     By that predictions weigh windows and strands; 0 where an example does not hold the place.
     """
+    assert isinstance(batch.layout, DocumentLayout)
     tokens: list[int] = []
     trust: list[float] = []
     for start, example, place in zip(batch.layout.starts, examples, places, strict=True):

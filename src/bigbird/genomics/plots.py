@@ -54,10 +54,10 @@ def _draw_scores(axes: Any, track: Track, threshold: float) -> None:
 
 
 def _draw_calls(axes: Any, found: Sequence[Call]) -> None:
-    for call in found:
-        is_down = call.interval.strand == "-"
-        height, marker = (-1.07, "^") if is_down else (1.07, "v")
-        axes.plot(call.summit / 1e6, height, marker=marker, color="black", markersize=4, clip_on=False)
+    for is_down, height, marker in ((False, 1.07, "v"), (True, -1.07, "^")):
+        places = [call.summit / 1e6 for call in found if (call.interval.strand == "-") == is_down]
+        heights = [height] * len(places)
+        axes.plot(places, heights, marker=marker, linestyle="none", color="black", markersize=4, clip_on=False)
 
 
 def _draw_genes(axes: Any, track: Track, features: Sequence[Feature]) -> None:
@@ -69,17 +69,18 @@ def _draw_genes(axes: Any, track: Track, features: Sequence[Feature]) -> None:
         and feature.interval.start < track.region.end
         and feature.interval.end > track.region.start
     ]
-    for gene in genes:
-        is_down = gene.interval.strand == "-"
-        height = 0.3 if is_down else 0.7
-        is_coding = gene.biotype == "protein_coding"
-        start = gene.start_site / 1e6
-        axes.hlines(
-            height, gene.interval.start / 1e6, gene.interval.end / 1e6, color="#444444" if is_coding else "#bbbbbb"
-        )
-        axes.plot(
-            start, height, marker="<" if is_down else ">", color="#444444" if is_coding else "#bbbbbb", markersize=5
-        )
+    for is_down, height, marker in ((False, 0.7, ">"), (True, 0.3, "<")):
+        for is_coding, colour in ((False, "#bbbbbb"), (True, "#444444")):
+            some = [
+                gene
+                for gene in genes
+                if (gene.interval.strand == "-") == is_down and (gene.biotype == "protein_coding") == is_coding
+            ]
+            heights = [height] * len(some)
+            starts, ends = ([getattr(gene.interval, end) / 1e6 for gene in some] for end in ("start", "end"))
+            axes.hlines(heights, starts, ends, color=colour)
+            sites = [gene.start_site / 1e6 for gene in some]
+            axes.plot(sites, heights, marker=marker, linestyle="none", color=colour, markersize=5)
     axes.set_ylim(0, 1)
     axes.set_yticks([0.3, 0.7], ["genes −", "genes +"])
     if not genes:

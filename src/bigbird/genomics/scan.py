@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class ScanConfig:
     bin_bp      one score each
     threshold   score from which a stretch is called
     merge_bp    calls of one label that lie closer are one
+    labels      those to score; () for all of the model's
     """
 
     window_bp: int = 16_000
@@ -42,6 +44,7 @@ class ScanConfig:
     bin_bp: int = 10
     threshold: float = 0.5
     merge_bp: int = 500
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.bin_bp < 1 or self.window_bp % self.bin_bp or self.overlap_bp % (2 * self.bin_bp):
@@ -105,7 +108,7 @@ def scan(
     check_scan(predictor, config)
     scores, counts = scan_stretch(predictor, genome, region, config, watch=watch)
     remarks = tuple(counts.remarks(region.contig))
-    labels = predictor.loaded.task.labels
+    labels = labels_of_scan(predictor, config)
     return Track(region, config.bin_bp, scores, labels, remarks, genome.contigs[region.contig])
 
 
@@ -122,7 +125,8 @@ def scan_stretch(
     A region cut at multiples of `step_bp` from its start has the scores of its parts, number for number.
     """
     task, contig_length = predictor.loaded.task, genome.contigs[region.contig]
-    scores = np.full((-(-region.length // config.bin_bp), len(task.labels)), np.nan, np.float32)
+    columns = [task.labels.index(label) for label in labels_of_scan(predictor, config)]
+    scores = np.full((-(-region.length // config.bin_bp), len(columns)), np.nan, np.float32)
     is_in_bins = isinstance(task, BinClassification)
     windows = _ScanWindows(genome, list(_windows(region, None if is_in_bins else contig_length, config)), watch)
     for prediction in predictor.predict(windows):
@@ -130,15 +134,27 @@ def scan_stretch(
         if is_in_bins:
             _put_bins(scores, window, record, prediction, region=region)
             continue
-        values = probabilities_along(task, prediction, len(record.sequence))
+        values = probabilities_along(task, prediction, len(record.sequence))[:, columns]
         _put(scores, window, record, values, region=region, bin_bp=config.bin_bp)
     return scores, windows.counts()
+
+
+def labels_of_scan(predictor: Predictor, config: ScanConfig) -> tuple[str, ...]:
+    """The labels that are scored, in the model's order."""
+    known = predictor.loaded.task.labels
+    return tuple(label for label in known if label in config.labels) if config.labels else known
 
 
 def check_scan(predictor: Predictor, config: ScanConfig) -> None:
     """Raise when the model cannot scan, or would read a window in pieces that do not see each other."""
     task, tokenizer = predictor.loaded.task, predictor.loaded.tokenizer
     check_readable(task, "a scan")
+    strangers = [label for label in config.labels if label not in task.labels]
+    if strangers:
+        near = difflib.get_close_matches(strangers[0], task.labels, n=3, cutoff=0.0)
+        raise ConfigError(
+            f"this model has no label {strangers[0]!r} among its {len(task.labels)}; nearest are {', '.join(near)}"
+        )
     if isinstance(task, BinClassification):
         _check_bins(task, config)
     num_tokens = task.max_length - 2

@@ -47,6 +47,7 @@ def scan_identity(
         "window_bp": config.window_bp,
         "overlap_bp": config.overlap_bp,
         "bin_bp": config.bin_bp,
+        "labels": ", ".join(config.labels),
     }
 
 

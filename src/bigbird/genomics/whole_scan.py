@@ -10,7 +10,7 @@ import numpy as np
 
 from bigbird.data.genome import Genome
 from bigbird.data.intervals import Interval
-from bigbird.genomics.scan import ScanConfig, ScanCounts, check_scan, scan_stretch
+from bigbird.genomics.scan import ScanConfig, ScanCounts, check_scan, labels_of_scan, scan_stretch
 from bigbird.genomics.scan_store import ScanStore
 from bigbird.genomics.track import Scores, Track
 from bigbird.predictor import Predictor
@@ -52,7 +52,7 @@ def scan_regions(
             if not store.has(part):
                 watch = _told(part, config, report)
                 store.save(part, *scan_stretch(predictor, genome, part, config, watch=watch))
-    labels = predictor.loaded.task.labels
+    labels = labels_of_scan(predictor, config)
     return [_track(store, region, config, labels, genome.contigs[region.contig]) for region in regions]
 
 
