@@ -15,7 +15,7 @@ One call measures one cell (model, context, seed) and adds it to the results fil
   untrained    the recipe's encoder with its random weights under a head that is trained
 
 The labels are the N with most peaks in training and validation regions together. cnn, bigbird, bert and untrained
-read windows of `context` bases around one bin (context 1000) or of which the middle three quarters are predicted
+read windows of `context` bases around one bin (context 1000) or of which about the middle three quarters are predicted
 (larger), on both strands, and take the last step's weights: nothing is chosen on the validation regions. Figures are
 means over labels with at least 10 bins; all bins of the validation regions count but those of N alone; intervals are of
 32 chunks of the validation regions drawn again.

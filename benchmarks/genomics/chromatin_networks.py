@@ -186,4 +186,5 @@ def _scores(regions: Regions, loaded: LoadedModel, options: argparse.Namespace) 
 
 
 def _step_bp(options: argparse.Namespace) -> int:
-    return BIN_BP if options.context < 2_000 else int(options.context) * 3 // 4
+    margin = options.context // 8 // BIN_BP * BIN_BP
+    return BIN_BP if options.context < 2_000 else int(options.context) - 2 * margin

@@ -41,7 +41,7 @@ from bigbird import config as configs
 from bigbird.bench.about import about
 from bigbird.data.files import json_text, written_whole
 from bigbird.data.sources import RecordSource, shuffled
-from bigbird.genomics.baselines import codes_of, loci_of_rows, truth_of
+from bigbird.genomics.baselines import BASELINES, codes_of, loci_of_rows, truth_of
 from bigbird.genomics.negatives import Reach
 from bigbird.genomics.promoter_findings import make_promoter_set
 from bigbird.genomics.promoter_sets import PromoterSetConfig
@@ -204,7 +204,7 @@ def cell(span: int, negatives: str, model: str, seed: int, options: Options) -> 
     if model == "baselines":
         known = stored.about["baselines"]["scores"]
         found: Any = {
-            "scores": {name: one["validation"] for name, one in known.items()},
+            "scores": {name: known[name]["validation"] for name in BASELINES},
             "leakage": stored.about["leakage"],
             "parts": stored.about["parts"],
         }
@@ -268,10 +268,9 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the cells that are asked for and not known yet."""
-    chosen = parsed(arguments)
-    options = Options(
+def options_of(chosen: argparse.Namespace) -> Options:
+    """What all cells share."""
+    return Options(
         genome=tuple(chosen.genome),
         sites=chosen.sites,
         annotation=tuple(chosen.annotation),
@@ -285,6 +284,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         released=chosen.released,
         settings=tuple(chosen.settings),
     )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the cells that are asked for and not known yet."""
+    chosen = parsed(arguments)
+    options = options_of(chosen)
     chosen.work.mkdir(parents=True, exist_ok=True)
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     for span, negatives, model, seed in cells(chosen):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -150,6 +151,10 @@ def test_windows_alone_shows_its_kinds(bigbird):
     assert code in (0, 2)
 
 
+def set_to(values):
+    return [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
+
+
 @pytest.mark.usefixtures("files")
 def test_a_model_is_trained_on_windows_drawn_anew_and_scored_on_a_set(bigbird):
     assert bigbird("windows", "promoters", *GIVEN, "--span", "200", "--negatives", "genomic")[0] == 0
@@ -172,11 +177,26 @@ def test_a_model_is_trained_on_windows_drawn_anew_and_scored_on_a_set(bigbird):
         "training.warmup_steps": 0,
         "training.precision": "float32",
     }
-    settings = [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
-    code, _, said = bigbird("train", "genomics.promoter_windows", "--out", "run", *settings)
+    code, _, said = bigbird("train", "genomics.promoter_windows", "--out", "run", *set_to(values))
     assert code == 0, said
     code, out, said = bigbird("evaluate", "run/model", "set", "--genome", "genome.fa")
     assert code == 0, said
     assert "seeds\tset 0, model 0" in out
     assert re.search(KMER_LINE, out, re.MULTILINE)
     assert re.search(r"^run/model\t\d\.\d{3} ", out, re.MULTILINE)
+    kept = {name: value for name, value in values.items() if not name.startswith("start.")}
+    kept |= {"start": "other", "task.max_length": 256}
+    code, _, said = bigbird("train", "genomics.promoter_windows", "--out", "begun", *set_to(kept))
+    assert code == 0, said
+    assert json.loads(Path("begun/model/config.json").read_text())["notes"]["start"] == "other"
+
+
+@pytest.mark.usefixtures("files")
+def test_without_a_validation_part_the_threshold_is_even_odds(bigbird):
+    given = [*GIVEN[:-4], "--test", "chr2", "--out", "set"]
+    code, _, said = bigbird("windows", "promoters", *given, "--span", "200", "--negatives", "permutation")
+    assert code == 0, said
+    code, out, said = bigbird("evaluate", "whole", "set")
+    assert code == 0, said
+    assert "part test: 100 windows of 200 bases" in out
+    assert "f1, matthews\tthreshold at even odds\n" in out

@@ -232,7 +232,13 @@ def test_tokens_of_several_bases_are_read_where_the_place_lies():
 @pytest.mark.parametrize("max_length", [400, 50])
 def test_bins_are_read_where_the_place_lies(max_length):
     task = BinClassification(
-        labels=("x", "y+", "y-"), bin_bp=20, context_bp=20, max_length=max_length, overlap=20, strands="both"
+        labels=("x", "y+", "y-"),
+        bin_bp=20,
+        context_bp=20,
+        max_length=max_length,
+        overlap=20,
+        strands="both",
+        calibration=((2.0, 0.5), (1.0, -1.0), (1.0, -1.0)),
     )
     loaded = loaded_model(task, seed=1)
     reader, sequences = Reader(loaded), [dna(160, 3), dna(200, 4)]

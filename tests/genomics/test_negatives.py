@@ -7,7 +7,7 @@ from bigbird.data.intervals import Interval
 from bigbird.data.records import on_genome
 from bigbird.errors import ConfigError
 from bigbird.genomics.negatives import IN_WORDS, SYNTHETIC, Negatives, Reach
-from bigbird.genomics.promoters import gc_share
+from bigbird.genomics.promoters import Sites, gc_share
 
 REGIONS = [Interval("chr1", 0, 200_000), Interval("chr2", 0, 200_000)]
 REACH = Reach(before_bp=600, after_bp=400)
@@ -48,6 +48,14 @@ def test_a_shifted_negative_never_leaves_its_part(genome, sites):
     _, found = drawn(genome, sites, "shifted", 1, regions=part)
     assert found
     assert all(one.interval.start >= 15_000 and one.interval.end <= 26_000 for one in found)
+
+
+def test_a_shifted_negative_holds_no_n(genome):
+    beside = Sites([Interval("chr1", 96_000, 96_001, "+")])  # 4,000 bases before a stretch of N
+    positive, found = drawn(genome, beside, "shifted", 0)
+    assert 0 < len(found) < 40
+    assert all("N" not in one.sequence for one in found)
+    assert "N" not in positive.sequence
 
 
 @pytest.mark.parametrize("strategy", sorted(SYNTHETIC))
