@@ -15,6 +15,7 @@ from bigbird.recipes import RECIPES
 
 _OPTIONAL = (
     ("dna", "pysam", "genomes through an index"),
+    ("dna", "sklearn", "baselines of `bigbird windows`"),
     ("plot", "matplotlib", "pictures"),
     ("tensorboard", "tensorboard", "`bigbird train` with training.tensorboard"),
     ("hf", "transformers", "Hugging Face's BigBird in `bigbird bench`"),

@@ -120,7 +120,7 @@ MISTAKES = {
     "no peak in the region": (["evaluate", "model", "peaks.bed", "--genome", "genome.fa", "--region", "chrI:3001-4000"],
                               r"no bin of the \d+ records has a label"),
     "a label the model lacks": (["scan", "model", "--genome", "genome.fa", "--label", "TF:c"],
-                                r"--label 'TF:c' is none of the 2 labels of model. Did you mean TF:"),
+                                r"this model has no label 'TF:c' among its 2; nearest are TF:"),
     "bins of another size": (["scan", "model", "--genome", "genome.fa", "--set", "bin_bp=10"],
                              r"this model answers in bins of 100 bases.*bin_bp must be 100"),
     "too little overlap": (["scan", "model", "--genome", "genome.fa", "--set", "overlap_bp=0"],

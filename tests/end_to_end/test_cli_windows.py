@@ -189,3 +189,14 @@ def test_a_model_is_trained_on_windows_drawn_anew_and_scored_on_a_set(bigbird):
     code, _, said = bigbird("train", "genomics.promoter_windows", "--out", "begun", *set_to(kept))
     assert code == 0, said
     assert json.loads(Path("begun/model/config.json").read_text())["notes"]["start"] == "other"
+
+
+@pytest.mark.usefixtures("files")
+def test_without_a_validation_part_the_threshold_is_even_odds(bigbird):
+    given = [*GIVEN[:-4], "--test", "chr2", "--out", "set"]
+    code, _, said = bigbird("windows", "promoters", *given, "--span", "200", "--negatives", "permutation")
+    assert code == 0, said
+    code, out, said = bigbird("evaluate", "whole", "set")
+    assert code == 0, said
+    assert "part test: 100 windows of 200 bases" in out
+    assert "f1, matthews\tthreshold at even odds\n" in out

@@ -87,7 +87,8 @@ def matches_behind(target, missing):
 
 
 def test_changes_are_those_that_the_predictor_sees():
-    sequence, place = dna(120, 1), 61
+    sequence = dna(120, 1)
+    place = next(place for place in range(60, 90) if sequence[place] != sequence[place + 1])
     predictor = Predictor(loaded_model(STRANDED))
     target = dataclasses.replace(target_of_record(Record(sequence=sequence)), first=55, last=58)
     found = mutations(predictor, target, about(1, "site-", place), deletions=True)

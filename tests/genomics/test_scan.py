@@ -299,11 +299,17 @@ def test_settings_that_make_no_scan_are_refused(changes, message):
 
 
 def test_a_model_of_bins_scans_what_it_answers_for(tmp_path):
-    task = BinClassification(labels=("x",), bin_bp=20, context_bp=40, max_length=402, overlap=20)
+    task = BinClassification(labels=("x", "y"), bin_bp=20, context_bp=40, max_length=402, overlap=20)
     predictor, sequence = Predictor(loaded_model(task)), dna(1_000, 1)
     genome, region = genome_of(tmp_path, chr1=sequence), Interval("chr1", 0, 1_000)
     scores = scan(predictor, genome, region, ScanConfig(window_bp=400, overlap_bp=80, bin_bp=20)).scores[:, 0]
     assert np.isfinite(scores).all()  # at the contig's ends the context is N
+    config = ScanConfig(window_bp=400, overlap_bp=80, bin_bp=20, labels=("y",))
+    only, both = (
+        scan(predictor, genome, region, config),
+        scan(predictor, genome, region, dataclasses.replace(config, labels=())),
+    )
+    np.testing.assert_array_equal(only.scores, both.scores[:, 1:])
     (middle,) = predictor.predict([Record(sequence=sequence[280:680])])  # the second window
     np.testing.assert_allclose(scores[16:32], middle.probabilities[:, 0], rtol=1e-6)
     for changes in ({"bin_bp": 10}, {"overlap_bp": 40}, {"window_bp": 410, "bin_bp": 10}):

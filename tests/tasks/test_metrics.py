@@ -89,3 +89,10 @@ def test_rows_of_a_group_are_drawn_together():
 def test_groups_of_one_row_change_nothing():
     values = np.random.default_rng(0).normal(size=30)
     assert metrics.bootstrap(np.mean, values) == metrics.bootstrap(np.mean, values, groups=np.arange(30))
+
+
+def test_of_many_figures_those_of_single_labels_are_left_for_later():
+    few = ["loss", "auroc/a", "average_precision/a"]
+    assert metrics.headline_names(few) == few
+    many = ["loss", "mean_auroc", "mean_auroc/TF", *(f"auroc/{number}" for number in range(30))]
+    assert metrics.headline_names(many) == many[:3]

@@ -177,3 +177,16 @@ def test_without_tensorboard_installed_the_command_that_mends_it_is_told(tmp_pat
         match=r"training\.tensorboard needs tensorboard, which is not installed\. Run: pip install 'bigbird\[tensorb",
     ):
         Reporter(tmp_path, num_steps=1, first_step=0, tensorboard=True)
+
+
+def test_of_many_figures_the_means_are_shown_and_all_are_written(tmp_path):
+    console = Console(file=io.StringIO(), width=200)
+    scores = {"loss": Estimate(1.0, math.nan, math.nan), "mean_auroc/TF": Estimate(0.7, 0.6, 0.8)}
+    scores |= {f"auroc/label{number}": Estimate(0.5, 0.4, 0.6) for number in range(30)}
+    with Reporter(tmp_path, num_steps=9, first_step=0, console=console) as reporter:
+        reporter.evaluation(
+            3, {"loss": Estimate(1.0, math.nan, math.nan), "mean_auroc/TF": Estimate(0.7, 0.6, 0.8), **scores}
+        )
+    (line,) = lines_of(console)
+    assert line.strip() == "after step 3: loss 1.0000  mean_auroc/TF 0.7000  and 30 more in metrics.jsonl"
+    assert "auroc/label29" in events(tmp_path, "evaluation")[-1]

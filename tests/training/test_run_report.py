@@ -131,6 +131,14 @@ def test_figures_come_from_the_events(tmp_path):
         assert text in page
 
 
+def test_figures_of_many_labels_are_left_out_of_the_table(tmp_path):
+    many = {f"auroc/{number}": [0.5, None, None] for number in range(30)}
+    folder = write_run(tmp_path / "run", START, {**evaluation(1, 1.0), "mean_auroc": [0.7, None, None], **many})
+    page, _ = report(folder, out=tmp_path / "out")
+    assert "mean auroc" in page
+    assert "auroc/7" not in page
+
+
 def test_the_best_of_a_metric_that_should_be_high_is_the_highest(tmp_path):
     settings = {"training": {"watch": "accuracy"}}
     events = [{**evaluation(n, 1.0), "accuracy": [value, None, None]} for n, value in ((1, 0.5), (2, 0.9), (3, 0.7))]

@@ -154,10 +154,12 @@ def scan(
     settings: Settings = None,
 ) -> None:
     """Run a model along a genome and call what it finds, for a genome browser and for people."""
+    from dataclasses import replace
+
     from bigbird import config as configs
     from bigbird.data.files import check_new_folder
     from bigbird.data.intervals import Interval, in_genome_order, parse_region, read_annotation
-    from bigbird.genomics.scan import usual_scan
+    from bigbird.genomics.scan import check_scan, usual_scan
     from bigbird.predictor import Predictor
 
     check_new_folder(out)
@@ -165,11 +167,12 @@ def scan(
     if opened is None:
         raise InputError("scan needs the genome to run along, with --genome FASTA")
     predictor = Predictor.load(model)
-    check_labels(predictor.loaded.task.labels, label or [], model)
     config = usual_scan(predictor.loaded)
     config = configs.overridden(
         config, [*(settings or []), *([f"threshold={threshold}"] if threshold is not None else [])]
     )
+    config = replace(config, labels=tuple(label)) if label else config
+    check_scan(predictor, config)
     contigs = opened.contigs
     regions = in_genome_order((parse_region(text, contigs) for text in region or []), contigs)
     regions = regions or [Interval(contig, 0, length) for contig, length in contigs.items()]
@@ -214,7 +217,6 @@ def _scan_into(
             say(f"going on with the unfinished scan in {out}: {share_done(begun, total)} are done")
         with shown(total, begun) as report:
             tracks = scan_regions(predictor, genome, regions, config, store=store, report=report)
-        tracks = [track.only(only) for track in tracks] if only else tracks
         result = write_scan(out, tracks, config, features, model=model)
         for label in only:
             write_bedgraph(out / f"scores.{quote(label, safe='+')}.bedgraph", [track.only([label]) for track in tracks])
@@ -236,17 +238,6 @@ def scored_records(
     if is_of_peaks:
         return records_of_peaks(predictor, data, genome, region)
     return records_for(predictor, model, data, genome)
-
-
-def check_labels(known: Sequence[str], labels: Sequence[str], model: str) -> None:
-    """Raise for a label the model does not have."""
-    import difflib
-
-    for label in labels:
-        if label not in known:
-            near = difflib.get_close_matches(label, known, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise InputError(f"--label {label!r} is none of the {len(known)} labels of {model}.{hint}")
 
 
 def on_window_set(model: str, folder: Path, part: str | None, genome: list[Path] | None, file: Path | None) -> None:

@@ -132,7 +132,8 @@ def scan_stretch(
     for prediction in predictor.predict(windows):
         window, record = windows.under_way.popleft()
         if is_in_bins:
-            _put_bins(scores, window, record, prediction, region=region)
+            answer = prediction._replace(probabilities=prediction.probabilities[:, columns])
+            _put_bins(scores, window, record, answer, region=region)
             continue
         values = probabilities_along(task, prediction, len(record.sequence))[:, columns]
         _put(scores, window, record, values, region=region, bin_bp=config.bin_bp)

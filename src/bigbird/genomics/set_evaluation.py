@@ -43,9 +43,9 @@ def evaluate_on_set(
     baselines = _baselines(stored, part)
     windows = stored.part(part, genome)
     scores = _scores(predictor, windows, stored, watch)
-    threshold, chosen_on = 0.0, "even odds"
+    threshold, chosen_on = 0.0, "threshold at even odds"
     if "validation" in stored.about["parts"]:
-        chosen_on = "validation"
+        chosen_on = f"threshold chosen on validation{', this part itself' if part == 'validation' else ''}"
         judges = windows if part == "validation" else stored.part("validation", genome)
         ranks = scores if part == "validation" else _scores(predictor, judges, stored, watch)
         threshold = best_threshold(truth_of(judges), ranks)
@@ -87,7 +87,7 @@ def _told(
     windows: Sequence[SetWindow],
     rows: Mapping[str, Mapping[str, Estimate]],
     seeds: Mapping[str, object],
-    chosen_on: str,
+    threshold: str,
 ) -> SetFigures:
     about = stored.about
     settings, genome = about["settings"], about["genome"]
@@ -100,7 +100,7 @@ def _told(
         "split": "; ".join(f"{name} {', '.join(regions)}" for name, regions in settings["split"].items()),
         "build": f"{genome['build']} ({', '.join(genome['files'])})",
         "seeds": ", ".join(f"{name} {seed}" for name, seed in seeds.items()),
-        "f1, matthews": f"threshold chosen on {chosen_on}{', this part itself' if chosen_on == part else ''}",
+        "f1, matthews": threshold,
         "average_precision_genome": f"as if {about['baselines']['prevalence']:g} of all windows were promoters",
         "intervals": "95 %, bootstrap over loci",
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -31,10 +31,16 @@ class Estimate(NamedTuple):
 
 
 def headline(scores: Mapping[str, Estimate]) -> dict[str, Estimate]:
-    """What of many figures a person reads first: all but those of single labels; a few are all shown."""
-    if len(scores) <= MOST_SHOWN:
-        return dict(scores)
-    return {name: score for name, score in scores.items() if name.startswith("mean_") or "/" not in name}
+    """What of many figures a person reads first, see `headline_names`."""
+    return {name: scores[name] for name in headline_names(scores)}
+
+
+def headline_names(names: Iterable[str]) -> list[str]:
+    """All names of figures but those of single labels, "auroc/LABEL"; of a few figures all."""
+    every = list(names)
+    if len(every) <= MOST_SHOWN:
+        return every
+    return [name for name in every if name.startswith("mean_") or "/" not in name]
 
 
 def bootstrap(

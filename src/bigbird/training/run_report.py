@@ -12,6 +12,7 @@ from string import Template
 
 from bigbird.data.files import json_text, written_whole
 from bigbird.errors import DataError, MissingDependency
+from bigbird.tasks.metrics import headline_names
 from bigbird.training.curves import draw_curves
 from bigbird.training.metrics_file import Event
 from bigbird.training.run_record import RunRecord, value
@@ -122,7 +123,7 @@ def _evaluations(run: RunRecord, *, heading: bool) -> str:
     title = f"<h3>{html.escape(run.name)}</h3>" if heading else ""
     if not run.evaluations:
         return f"{title}<p>There are none yet.</p>"
-    metrics = [name for name in run.evaluations[-1] if name not in ("event", "step")]
+    metrics = headline_names(name for name in run.evaluations[-1] if name not in ("event", "step"))
     best = run.best_evaluation()
     rows = "".join(
         f"<tr{' class=best' if event is best else ''}><td>{event['step']:,}</td>"
