@@ -69,11 +69,11 @@ def test_the_readme_fits_on_two_screens():
     assert len(text_of("README.md").splitlines()) <= 120
 
 
-def test_the_promoter_model_comes_with_the_package_and_is_small():
-    assert packaged_models() == ["promoter"]
-    folder = ROOT / "src/bigbird/pretrained/promoter"
-    assert sum(path.stat().st_size for path in folder.iterdir()) <= 16_000_000
-    assert (folder / "README.md").is_file()
+def test_the_models_that_come_with_the_package_are_small_and_have_cards():
+    assert packaged_models() == ["dna", "promoter"]
+    folders = [ROOT / "src/bigbird/pretrained" / name for name in packaged_models()]
+    assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) <= 16_000_000
+    assert all((folder / "README.md").is_file() for folder in folders)
 
 
 CARD = "src/bigbird/pretrained/promoter/README.md"
