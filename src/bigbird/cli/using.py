@@ -172,11 +172,11 @@ def scan(
         config, [*(settings or []), *([f"threshold={threshold}"] if threshold is not None else [])]
     )
     config = replace(config, labels=tuple(label)) if label else config
-    check_scan(predictor, config)
     contigs = opened.contigs
     regions = in_genome_order((parse_region(text, contigs) for text in region or []), contigs)
     regions = regions or [Interval(contig, 0, length) for contig, length in contigs.items()]
     features = read_annotation(annotation, contigs) if annotation else []
+    check_scan(predictor, config)
     _scan_into(
         out,
         predictor,
