@@ -131,7 +131,7 @@ def test_a_damaged_part_is_made_again(tmp_path, genome):
 def test_one_program_at_a_time(tmp_path):
     with (
         ScanStore.opened(tmp_path / "out", IDENTITY),
-        pytest.raises(InputError, match="another program is writing"),
+        pytest.raises(InputError, match="in use by another program"),
         ScanStore.opened(tmp_path / "out", IDENTITY),
     ):
         pass

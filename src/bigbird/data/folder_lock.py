@@ -33,7 +33,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
             os.close(descriptor)
     finally:
         for place in made:
-            if not any(place.iterdir()):
+            if place.is_dir() and not any(place.iterdir()):  # the block may have removed it
                 place.rmdir()
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigbird.data.files import json_text, written_whole
-from bigbird.data.folder_lock import locked
+from bigbird.data.folder_lock import folder_lock
 from bigbird.data.intervals import Interval
 from bigbird.genomics.scan import ScanConfig, ScanCounts
 from bigbird.genomics.track import Scores
@@ -74,7 +74,7 @@ class ScanStore:
         One program at a time may hold it. It stays until `remove` is called.
         """
         parts = folder / PARTS_FOLDER
-        with locked(parts):
+        with folder_lock(parts):
             changed = _changed(parts, identity)
             if changed:
                 log.warning(
