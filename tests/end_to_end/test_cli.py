@@ -564,9 +564,11 @@ def test_the_options_are_frozen():
             *("--held-out", "--hold-out", "--name-field", "--out", "--region", "--seed", "--text-field"),
             *("--tokenizer", "--walks", "--workers"),
         ],
-        "evaluate": ["--genome", "--out", "--row-length"],
+        "evaluate": ["--genome", "--out", "--part", "--region", "--row-length"],
         "predict": ["--genome", "--out"],
-        "scan": ["--annotation", "--genome", "--out", "--region", "--set", "--threshold"],
+        "windows": [],  # a group; its commands have their own
+        "calibrate": ["--genome", "--out", "--region"],
+        "scan": ["--annotation", "--genome", "--label", "--out", "--region", "--set", "--threshold"],
         "explain": [
             *("--at", "--attribution", "--deletions", "--genome", "--label", "--out", "--region", "--window"),
         ],
