@@ -133,7 +133,10 @@ def test_a_name_that_is_no_model_is_refused(tmp_path):
         (lambda c: c.update(extra=1), r"must hold the objects format, task and encoder, and nothing unknown"),
         (lambda c: c.pop("task"), r"must hold the objects format, task and encoder"),
         (lambda c: c.update(format=2), r"has format 2, this bigbird reads 1\. Install a newer bigbird"),
-        (lambda c: c["task"].update(name="other"), r"task.name must be one of classification, masked-lm, token-"),
+        (
+            lambda c: c["task"].update(name="other"),
+            r"task.name must be one of bin-classification, classification, masked-lm, token-",
+        ),
         (lambda c: c["encoder"].update(vocab_size=17), r"the tokenizer knows \d+ tokens, the model 17; they do not"),
         (lambda c: c["encoder"].update(bases_per_token=8), r"8 bases_per_token make a vocab_size of 16777216"),
         (lambda c: c["encoder"].update(num_layer=3), r"encoder|no setting 'num_layer'. Did you mean 'num_layers'\?"),
@@ -146,7 +149,10 @@ def test_a_name_that_is_no_model_is_refused(tmp_path):
         (lambda c: c["encoder"].update(inner_size=64), r"inner.bias is \[32\], expected \[64\]"),
         (lambda c: c.update(task=5), r"config.json: task must hold named values, got 5"),
         (lambda c: c.update(task="abc"), r"config.json: task must hold named values, got 'abc'"),
-        (lambda c: c.update(task={"name": []}), r"config.json: task.name must be one of classification, .*, got \[\]"),
+        (
+            lambda c: c.update(task={"name": []}),
+            r"config.json: task.name must be one of bin-classification, .*, got \[\]",
+        ),
         (lambda c: c["task"].update(labels=5), r"config.json: labels got 5"),
         (lambda c: c.update(encoder=3), r"config.json: encoder must hold named values, got 3"),
         (lambda c: c.update(notes=5), r"config.json: notes must hold named values, got 5"),

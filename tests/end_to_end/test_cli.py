@@ -564,11 +564,12 @@ def test_the_options_are_frozen():
             *("--held-out", "--hold-out", "--name-field", "--out", "--region", "--seed", "--text-field"),
             *("--tokenizer", "--walks", "--workers"),
         ],
-        "windows": [],
+        "windows": [],  # a group; its commands have their own
         "evaluate": ["--genome", "--out", "--part", "--region", "--row-length"],
         "calibrate": ["--genome", "--out", "--region"],
         "predict": ["--genome", "--out"],
         "scan": ["--annotation", "--genome", "--label", "--out", "--region", "--set", "--threshold"],
+        "variants": VARIANTS,
         "explain": [
             *("--at", "--attribution", "--deletions", "--genome", "--label", "--out", "--region", "--window"),
         ],

@@ -6,7 +6,9 @@ import re
 
 import numpy as np
 import pytest
+import typer
 
+from bigbird import cli
 from bigbird.checkpoint import save_model
 from bigbird.tasks import BinClassification, Classification
 from bigbird.tokenizers import KmerTokenizer
@@ -208,3 +210,11 @@ def test_from_peaks_to_a_window_set_to_figures_beside_the_baseline(bigbird, file
     code, _, said = bigbird("windows", "chromatin", "--peaks", "peaks.bed", "--out", "other")
     assert code == 2
     assert "give it with --genome FASTA" in re.sub(r"\s+", " ", said)
+
+
+def test_the_options_of_the_set_are_frozen():
+    command = typer.main.get_command(cli.app).commands["windows"].commands["chromatin"]
+    assert sorted(option for parameter in command.params for option in parameter.opts) == [
+        *("--bin-bp", "--build", "--genome", "--min-peaks", "--out", "--peaks", "--seed", "--test", "--train"),
+        *("--unlabelled", "--validation", "--window-bp"),
+    ]

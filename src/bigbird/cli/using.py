@@ -72,13 +72,7 @@ def evaluate(
     if is_window_set(data):
         on_window_set(model, data, part, genome, file)
         return
-    if part is not None:
-        raise InputError(f"--part is for a window set made by bigbird windows, and {data} is none")
-    if is_window_set(data.parent):
-        raise InputError(
-            f"{data} is a part of a window set, on which no figure is told without its baselines; give the folder: "
-            f"bigbird evaluate {model} {data.parent} --part {data.name.partition('.')[0]}"
-        )
+    check_no_part(data, part, model)
     predictor = Predictor.load(model)
     records: Sequence[Any]
     check_table(file, predictor.loaded.task)
@@ -238,6 +232,19 @@ def scored_records(
     if is_of_peaks:
         return records_of_peaks(predictor, data, genome, region)
     return records_for(predictor, model, data, genome)
+
+
+def check_no_part(data: Path, part: str | None, model: str) -> None:
+    """Raise when data that is no window set is taken for one, or a table of a set for the set."""
+    from bigbird.genomics.window_sets import is_window_set
+
+    if part is not None:
+        raise InputError(f"--part is for a window set made by bigbird windows, and {data} is none")
+    if is_window_set(data.parent):
+        raise InputError(
+            f"{data} is a part of a window set, on which no figure is told without its baselines; give the folder: "
+            f"bigbird evaluate {model} {data.parent} --part {data.name.partition('.')[0]}"
+        )
 
 
 def on_window_set(model: str, folder: Path, part: str | None, genome: list[Path] | None, file: Path | None) -> None:
