@@ -569,7 +569,7 @@ def test_the_options_are_frozen():
         "calibrate": ["--genome", "--out", "--region"],
         "predict": ["--genome", "--out"],
         "scan": ["--annotation", "--genome", "--label", "--out", "--region", "--set", "--threshold"],
-        "variants": VARIANTS,
+        "variants": ["--genome", "--label", "--on-ref-mismatch", "--out", "--set", "--table"],
         "explain": [
             *("--at", "--attribution", "--deletions", "--genome", "--label", "--out", "--region", "--window"),
         ],
