@@ -77,6 +77,7 @@ def test_the_models_that_come_with_the_package_are_small_and_have_cards():
 
 
 CARD = "src/bigbird/pretrained/promoter/README.md"
+DNA_CARD = "src/bigbird/pretrained/dna/README.md"
 
 
 def measured():
@@ -100,7 +101,7 @@ def measured():
     return found
 
 
-@pytest.mark.parametrize("page", ["README.md", CARD])
+@pytest.mark.parametrize("page", ["README.md", CARD, DNA_CARD])
 def test_figures_with_intervals_were_measured(page):
     triples = re.findall(r"([+-]?\d\.\d{3}) \[(-?\d\.\d{3}), (\d\.\d{3})\]", text_of(page))
     assert triples
