@@ -152,22 +152,22 @@ def chromatin() -> RunConfig:
         start=Scratch(
             tokenizer="kmers",
             bases_per_token=20,
-            encoder=replace(_ENCODER, dropout=0.2, pattern=PatternSpec(block_size=16)),
+            encoder=replace(_ENCODER, num_layers=3, dropout=0.15, pattern=PatternSpec(block_size=16)),
         ),
         task=BinClassification(labels=(), context_bp=1_000, strands="both"),
         data=ChromatinData(window_bp=8_000, step_bp=6_000),
         training=TrainingConfig(
-            num_steps=3000,
-            batch_size=16,
-            micro_batch_size=16,
-            learning_rate=1e-3,
-            warmup_steps=200,
+            num_steps=2600,
+            batch_size=8,
+            micro_batch_size=8,
+            learning_rate=4e-4,  # 7e-4 and more ended in constant answers
+            warmup_steps=300,
             schedule="cosine",
             weight_decay=0.05,
             precision="bfloat16",
-            evaluate_every=250,
+            evaluate_every=650,
             watch="mean_average_precision",
-            save_every=250,
+            save_every=325,
         ),
     )
 
