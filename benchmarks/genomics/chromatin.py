@@ -13,12 +13,13 @@ One call measures one cell (model, context, seed) and adds it to the results fil
   bigbird      the recipe genomics.chromatin
   bert         the same encoder with full attention
   untrained    the recipe's encoder with its random weights under a head that is trained
+  released     the model of --model, read in its own windows, whatever `context` says
 
 The labels are the N with most peaks in training and validation regions together. cnn, bigbird, bert and untrained
 read windows of `context` bases around one bin (context 1000) or of which about the middle three quarters are predicted
-(larger), on both strands, and take the last step's weights: nothing is chosen on the validation regions. Figures are
-means over labels with at least 10 bins; all bins of the validation regions count but those of N alone; intervals are of
-32 chunks of the validation regions drawn again.
+(larger), on both strands. bigbird and bert take the weights of the first or the last step, whichever rank better on the
+validation regions, cnn and untrained those of the last. Figures are means over labels with at least 10 bins; all bins of
+the validation regions count but those of N alone; intervals are of 32 chunks of the validation regions drawn again.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ CELLS: dict[str, Cell] = {
     "bigbird": networks.bigbird,
     "bert": networks.bert,
     "untrained": networks.untrained,
+    "released": networks.released,
 }
 
 
@@ -122,12 +124,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=3_000)
     parser.add_argument("--bases-per-step", type=int, default=128_000)
+    parser.add_argument("--model", default="yeast-chromatin", help="for the cell released")
     parser.add_argument("--work", type=Path, default=Path("runs"), help="folder for the runs of networks")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     result = measured(opened(options), options)
     is_seeded = options.cell in ("cnn", "bigbird", "bert", "untrained")
     name = f"{options.cell}, {options.context:,} bases" + (f", seed {options.seed}" if is_seeded else "")
+    if options.cell == "released":
+        name = f"released, {options.model}"
     cells = json.loads(options.out.read_text())["cells"] if options.out.exists() else {}
     with written_whole(options.out) as path:
         path.write_text(json_text({"what": __doc__, "cells": cells | {name: result}}))

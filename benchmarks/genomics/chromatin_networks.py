@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from bigbird.attention import PatternSpec
 from bigbird.attention.layout import DocumentLayout
 from bigbird.checkpoint import LoadedModel
-from bigbird.genomics.bin_profiles import Place, Reading, profiles
+from bigbird.genomics.bin_profiles import Place, Reading, profiles, reading_of
 from bigbird.genomics.chromatin import ChromatinData
 from bigbird.model.heads import Bins
 from bigbird.predictor import Predictor
@@ -76,6 +76,15 @@ def cnn(regions: Regions, options: argparse.Namespace) -> NDArray[np.float32]:
         model = Cnn(len(run.task.labels), context_bp=run.task.context_bp)
     loaded = LoadedModel(model, run.start.encoder, run.task, KmerTokenizer(run.start.bases_per_token), {})
     return _scores(regions, _by_hand(loaded, run, options), options)
+
+
+def released(regions: Regions, options: argparse.Namespace) -> NDArray[np.float32]:
+    """A model that is there already, read as its notes say; its other labels are left out."""
+    predictor = Predictor.load(options.model)
+    places = [Place(regions.genome, region, str(region)) for region in regions.validate]
+    found = profiles(predictor, places, reading_of(predictor.loaded))
+    columns = [predictor.loaded.task.labels.index(label) for label in regions.peaks.labels]
+    return np.nan_to_num(np.concatenate([profile.probabilities for profile in found]))[:, columns]
 
 
 class Cnn(nn.Module):
