@@ -17,9 +17,9 @@ One call measures one cell (model, context, seed) and adds it to the results fil
 
 The labels are the N with most peaks in training and validation regions together. cnn, bigbird, bert and untrained
 read windows of `context` bases around one bin (context 1000) or of which about the middle three quarters are predicted
-(larger), on both strands. bigbird and bert take the weights of the first or the last step, whichever rank better on the
-validation regions, cnn and untrained those of the last. Figures are means over labels with at least 10 bins; all bins of
-the validation regions count but those of N alone; intervals are of 32 chunks of the validation regions drawn again.
+(larger), on both strands. bigbird and bert take the weights of the first or the last step, whichever rank better on
+the validation regions, cnn and untrained those of the last. Figures are means over labels with at least 10 bins; all
+bins of the validation regions count but those of N alone; intervals are of 32 chunks of these regions drawn again.
 """
 
 from __future__ import annotations
