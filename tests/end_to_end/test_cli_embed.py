@@ -70,3 +70,23 @@ def test_mistakes_are_told_in_one_line_and_leave_no_file(bigbird, files, argumen
     assert (code, said.count("\n")) == (2, 1), said
     assert re.search(message, said)
     assert not list(files.glob("e.*")) + list(files.glob(".e.*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["names.tsv", "--out", "names.npy"], r"file beside it names\.tsv is what is read; name another file"),
+        (["sites.bed", "--genome", "fasta.tsv", "--out", "fasta.npy"], r"fasta\.tsv is what is read"),
+        (["genome.fa", "--out", "folder.npy"], r"--out folder\.npy: the file beside it folder\.json is a folder"),
+    ],
+)
+def test_files_beside_the_vectors_replace_no_input(bigbird, files, arguments, message):
+    texts = {"names.tsv": "sequence\tname\nACGT\ta\n", "fasta.tsv": f">1\n{dna(300, 1)}\n"}
+    for name, text in texts.items():
+        (files / name).write_text(text)
+    (files / "folder.json").mkdir()
+    code, _, said = bigbird("embed", "windows", *arguments)
+    assert (code, said.count("\n")) == (2, 1), said
+    assert re.search(message, said)
+    assert not list(files.glob("*.npy"))
+    assert {name: (files / name).read_text() for name in texts} == texts

@@ -32,7 +32,10 @@ def embed(
     *,
     out: Annotated[
         str,
-        typer.Option(help="File to write: .npy (names in a .tsv beside it), .parquet or .h5ad.", metavar="<path>"),
+        typer.Option(
+            help="File to write: .npy (beside it names in .tsv, settings in .json), .parquet or .h5ad.",
+            metavar="<path>",
+        ),
     ],
     genome: GenomeFiles = None,
     pool: Annotated[
@@ -46,13 +49,17 @@ def embed(
     ] = "given",
 ) -> None:
     """Write the vectors a model makes of sequences, one per record or one per token."""
+    from bigbird.data.files import check_new_file
     from bigbird.predictor import Predictor
     from bigbird.representations.embedding import EmbeddingConfig, embeddings
-    from bigbird.representations.files import check_format, write_embeddings
+    from bigbird.representations.files import check_format, files_beside, write_embeddings
 
-    file = new_file(out, data)
+    inputs = [data, *(genome or [])]
+    file = new_file(out, *inputs)
     assert file is not None
     check_format(file)
+    for beside in files_beside(file):
+        check_new_file(beside, *inputs, option=f"--out {out}: the file beside it")
     config = EmbeddingConfig(pool=pool, layer=layer, strands=strands)  # type: ignore[arg-type]  # checked there
     loaded = Predictor.load(model).loaded
     records = watched(_records(loaded, data, genome, strands), None, "records")
