@@ -6,7 +6,7 @@ import re
 import pytest
 
 from bigbird.checkpoint import save_model
-from bigbird.tasks import MaskedLM
+from bigbird.tasks import BinClassification, MaskedLM
 from helpers import STRANDED, YES_NO, dna, loaded_model
 
 
@@ -18,6 +18,8 @@ def files(tmp_path):
     save_model(tmp_path / "windows", loaded_model(YES_NO))
     save_model(tmp_path / "tokens", loaded_model(STRANDED))
     save_model(tmp_path / "guesses", loaded_model(MaskedLM()))
+    bins = BinClassification(labels=("x", "y"), bin_bp=20, context_bp=20, max_length=402, overlap=20)
+    save_model(tmp_path / "bins", loaded_model(bins))
     return tmp_path
 
 
@@ -39,6 +41,20 @@ def test_records_are_explained_one_by_one(bigbird, files, given):
     names = {path.name for path in (files / "explained").glob("*.tsv")}
     one = {"mutations.tsv", "attention.tsv"}
     assert names == (one if given == ("short.fa",) else {f"{number}.{name}" for number in (1, 2) for name in one})
+
+
+def test_a_model_of_bins_is_explained_from_a_contig_s_first_base_on(bigbird, files):
+    arguments = ("--genome", "genome.fa", "--region", "chr1:1-4", "--window", "100", "--attribution", "none")
+    code, _, said = bigbird("explain", "bins", *arguments)
+    assert code == 0, said
+    assert "the window reaches 40 bases over the ends of chr1; these are N" in said
+    region = json.loads((files / "explained/summary.json").read_text())["regions"][0]
+    assert region["window"] == "chr1:-39-60"
+    (files / "place.bed").write_text("chr1\t0\t4\n")
+    code, out, said = bigbird("predict", "bins", "place.bed", "--genome", "genome.fa")
+    assert code == 0, said
+    column = ["x", "y"].index(region["label"]) - 2
+    assert float(out.splitlines()[1].split("\t")[column]) == pytest.approx(region["probability"], abs=1e-4)
 
 
 REGION = ["--genome", "genome.fa", "--region", "chr1:1-20"]

@@ -257,8 +257,34 @@ def test_a_model_of_bins_is_explained_in_whole_bins(genome):
     loaded = loaded_model(task)
     assert window_for(loaded, 30, 61) == 80
     assert window_for(loaded, 30, None) == 400
-    target = target_on_genome(genome, Interval("chr1", 0, 10), window_for(loaded, 10, 100))
-    asked = question_about(Predictor(loaded), target, at="60")
-    assert asked.place == 59
+    target = target_on_genome(genome, Interval("chr1", 0, 10), window_for(loaded, 10, 100), bin_bp=20)
+    asked = question_about(Predictor(loaded), target, at="5")
+    assert asked.place == 44
     found = mutations(Predictor(loaded), target, asked)
     assert np.isfinite(found.effects[:, :4]).all()
+    for at in ("0", "-1", "top"):  # there is N at positions -39 to 0
+        with pytest.raises(ConfigError, match=r"a position from 1 to 60 \(the window of chr1:1-10\), got"):
+            question_about(Predictor(loaded), target, at=at)
+    short = target_on_genome(genome, Interval("chr1", 0, 10), 20)
+    with pytest.raises(ConfigError, match=r"chr1:1-10 has no score to explain: all of it lies at an end of what is"):
+        question_about(Predictor(loaded), dataclasses.replace(short, sequence=short.sequence + dna(60, 1)))
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+@pytest.mark.parametrize(("start", "end"), [(500, 540), (0, 40), (960, 1_000), (503, 513), (3, 63)])
+@pytest.mark.parametrize("window_bp", [100, 120, 400])
+def test_bins_begin_where_the_region_begins_and_it_is_never_context(genome, start, end, strand, window_bp):
+    """With 120 bases around 40 the margin would be two bins, with 100 one and a half."""
+    task = BinClassification(labels=("x", "y"), bin_bp=20, context_bp=20, max_length=402, overlap=20)
+    predictor = Predictor(loaded_model(task))
+    region = Interval("chr1", start, end, strand)
+    window_bp = max(window_bp, window_for(predictor.loaded, region.length, None) if end == 63 else 0)
+    target = target_on_genome(genome, region, window_bp, bin_bp=20)
+    assert target.region == genome.window(region).sequence
+    assert ((start - target.window.start) % 20, len(target.sequence)) == (0, window_bp)
+    assert 20 <= target.first <= target.last <= window_bp - 20
+    asked = question_about(predictor, target)
+    assert target.first <= asked.place < target.last
+    assert np.isfinite(asked.probability)
+    positions = target.positions()[target.first : target.last]
+    assert sorted(positions.tolist()) == list(range(start, end))

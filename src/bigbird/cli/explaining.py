@@ -81,6 +81,7 @@ def _targets(
     from bigbird.data.intervals import parse_region
     from bigbird.data.records import read_records
     from bigbird.genomics.explain_target import target_of_record, target_on_genome, window_for
+    from bigbird.tasks import BinClassification
 
     loaded, opened = predictor.loaded, opened_genome(genome)
     if regions and opened is None:
@@ -97,4 +98,5 @@ def _targets(
             yield target_of_record(records[number])
         else:
             assert opened is not None
-            yield target_on_genome(opened, place, window_for(loaded, place.length, window))
+            bin_bp = loaded.task.bin_bp if isinstance(loaded.task, BinClassification) else None
+            yield target_on_genome(opened, place, window_for(loaded, place.length, window), bin_bp=bin_bp)

@@ -72,11 +72,17 @@ def window_for(loaded: LoadedModel, region_bp: int, window_bp: int | None) -> in
     return int(chosen)
 
 
-def target_on_genome(genome: Genome, region: Interval, window_bp: int) -> Target:
-    """A region in the middle of a window; near a contig's end the window moves inside, as in a scan."""
-    length = genome.contigs[region.contig]
-    start = region.start - (window_bp - region.length) // 2
-    start = max(0, min(start, length - window_bp))
+def target_on_genome(genome: Genome, region: Interval, window_bp: int, *, bin_bp: int | None = None) -> Target:
+    """A region in the middle of a window; near a contig's end the window moves inside, as in a scan.
+
+    bin_bp  of a model of bins: they begin at the region's start on the contig, as in predictions of it, and the window
+            stays where it is, filled with N, so that the region never falls into the context, which has no answer
+    """
+    before = (window_bp - region.length) // 2
+    if bin_bp is None:
+        start = max(0, min(region.start - before, genome.contigs[region.contig] - window_bp))
+    else:
+        start = region.start - before // bin_bp * bin_bp
     window = replace(region, start=start, end=start + window_bp)
     sequence, num_padded, num_ambiguous = genome.window(window)
     is_reversed = region.strand == "-"
@@ -135,6 +141,11 @@ def question_about(predictor: Predictor, target: Target, *, label: str | None = 
     if label is not None and label not in task.labels:
         raise ConfigError(f"this model has no label {label!r}; it has {', '.join(task.labels)}")
     column = int(_highest(scores).argmax()) if label is None else task.labels.index(label)
+    if at == "summit" and np.isnan(scores[:, column]).all():
+        raise ConfigError(
+            f"{target.name} has no score to explain: all of it lies at an end of what is read, where this model reads "
+            f"without an answer. Give a longer window around it, or another place."
+        )
     place = _place(target, scores[:, column], at)
     value = float(probabilities_along(task, prediction, len(target.sequence))[place, column])
     return Question(task.labels[column], column, place, value)
@@ -153,13 +164,12 @@ def _place(target: Target, scores: NDArray[np.floating[Any]], at: str) -> int:
         best = np.flatnonzero(scores == _highest(scores))
         run = best[: int(np.argmax(np.append(np.diff(best) > 1, True))) + 1]  # the first stretch that is as high
         return target.first + int(run[len(run) // 2])
-    text = at.replace(",", "")
-    wanted = int(text) - 1 if text.isdigit() else -1
-    found = np.flatnonzero(target.positions() == wanted)
+    text, positions = at.replace(",", ""), target.positions() + 1
+    wanted = int(text) if text.isdecimal() else 0
+    found = np.flatnonzero(positions == wanted) if wanted else np.array([])
     if len(found) != 1:
-        positions = target.positions() + 1
         raise ConfigError(
-            f"the place to read must be summit, middle or a position from {positions.min():,} to "
+            f"the place to read must be summit, middle or a position from {max(1, positions.min()):,} to "
             f"{positions.max():,} (the window of {target.name}), got {at!r}"
         )
     return int(found[0])
