@@ -57,6 +57,28 @@ def test_a_model_of_bins_is_explained_from_a_contig_s_first_base_on(bigbird, fil
     assert float(out.splitlines()[1].split("\t")[column]) == pytest.approx(region["probability"], abs=1e-4)
 
 
+@pytest.mark.parametrize("model", ["windows", "tokens", "bins"])
+def test_a_sequence_without_a_place_is_read_in_the_window_asked_for(bigbird, files, model):
+    code, _, said = bigbird("explain", model, "short.fa", "--window", "100", "--attribution", "none")
+    assert code == 0, said
+    assert "the window reaches 70 bases over the ends of a; these are N" in said
+    rows = [line.split("\t") for line in (files / "explained/mutations.tsv").read_text().splitlines()[1:]]
+    assert [int(row[1]) for row in rows] == list(range(1, 31))
+    assert json.loads((files / "explained/summary.json").read_text())["regions"][0]["num_bases"] == 30
+
+
+def test_a_model_of_bins_explains_a_sequence_as_it_predicts_it(bigbird, files):
+    code, out, said = bigbird("predict", "bins", "short.fa")
+    assert code == 0, said
+    code, _, said = bigbird("explain", "bins", "short.fa", "--label", "x", "--at", "5", "--attribution", "none")
+    assert code == 0, said
+    region = json.loads((files / "explained/summary.json").read_text())["regions"][0]
+    assert (region["position"], float(out.splitlines()[1].split("\t")[-2])) == (
+        5,
+        pytest.approx(region["probability"], abs=1e-4),
+    )
+
+
 REGION = ["--genome", "genome.fa", "--region", "chr1:1-20"]
 MISTAKES = {
     "nothing to explain": (["tokens"], r"needs either a file of sequences or places, or --region"),
@@ -66,6 +88,8 @@ MISTAKES = {
     "a place elsewhere": (["tokens", *REGION, "--at", "2000"], r"must be summit, middle or a position from 1 to 510"),
     "an unknown method": (["tokens", *REGION, "--attribution", "x"], r"must be one of integrated-gradients, gradient"),
     "too long a window": (["tokens", *REGION, "--window", "511"], r"a window of 511 bases .* this model reads 510"),
+    "too short a window": (["tokens", "short.fa", "--window", "20"], r"a: a window of 20 bases .* must hold 30"),
+    "too long a sequence": (["tokens", "genome.fa"], r"chr1: a window of 1,000 bases .* this model reads 510"),
     "nothing but N": (["tokens", "--genome", "genome.fa", "--region", "gap:1-9"], r"gap:1-9 holds nothing but N"),
     "a model without labels": (["guesses", *REGION], r"needs a model with labels; this one guesses hidden tokens"),
     "places without a genome": (["tokens", "places.bed"], r"give the genome they lie on with --genome FASTA"),

@@ -204,8 +204,8 @@ def test_the_window_is_that_of_scans_or_the_region_of_a_label_for_the_whole():
     assert window_for(whole, 20, None) == 20
     assert window_for(whole, 20, 100) == 100
     for region, window in ((20, 511), (600, None), (20, 10)):
-        with pytest.raises(ConfigError, match=r"cannot be read: it must hold \d+ bases, and this model reads 510"):
-            window_for(tokens, region, window)
+        with pytest.raises(ConfigError, match=r"^r: .* cannot be read: it must hold \d+ bases, .* reads 510"):
+            window_for(tokens, region, window, name="r")
 
 
 def test_what_makes_no_explanation_is_refused():
@@ -288,3 +288,15 @@ def test_bins_begin_where_the_region_begins_and_it_is_never_context(genome, star
     assert np.isfinite(asked.probability)
     positions = target.positions()[target.first : target.last]
     assert sorted(positions.tolist()) == list(range(start, end))
+
+
+def test_a_sequence_without_a_place_stands_in_a_window_of_n():
+    record = Record(sequence="ACGTRACG", name="r")
+    target = target_of_record(record, 15)
+    assert (target.name, target.sequence, target.region) == ("r", "NNNACGTNACGNNNN", "ACGTNACG")
+    assert target.positions()[target.first : target.last].tolist() == list(range(8))
+    assert target.remarks == (
+        "the window reaches 7 bases over the ends of r; these are N",
+        "1 ambiguity codes were read as N",
+    )
+    assert target_of_record(record, 60, bin_bp=20).first == 20

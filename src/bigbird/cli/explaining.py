@@ -41,7 +41,9 @@ def explain(
     window: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Bases the model reads, the region in their middle. Default: as in the model's scans."
+            min=1,
+            help="Bases the model reads, the region in their middle, N around a sequence without a place. "
+            "Default: as in the model's scans.",
         ),
     ] = None,
     attribution: Annotated[str, typer.Option(help="integrated-gradients, gradient, or none.")] = "integrated-gradients",
@@ -92,11 +94,14 @@ def _targets(
     else:
         assert opened is not None
         records, places = [], [parse_region(text, opened.contigs) for text in regions]
+    bin_bp = loaded.task.bin_bp if isinstance(loaded.task, BinClassification) else None
     for number, place in enumerate(places):
-        if place is None:
-            window_for(loaded, len(records[number].sequence), None)
-            yield target_of_record(records[number])
-        else:
+        if place is not None:
             assert opened is not None
-            bin_bp = loaded.task.bin_bp if isinstance(loaded.task, BinClassification) else None
-            yield target_on_genome(opened, place, window_for(loaded, place.length, window), bin_bp=bin_bp)
+            window_bp = window_for(loaded, place.length, window, name=place.name or str(place))
+            yield target_on_genome(opened, place, window_bp, bin_bp=bin_bp)
+            continue
+        record = records[number]
+        window_bp = window_for(loaded, len(record.sequence), window, name=record.name)
+        is_alone = window is None and bin_bp is None
+        yield target_of_record(record, None if is_alone else window_bp, bin_bp=bin_bp or 1)

@@ -13,6 +13,7 @@ from bigbird.data.genome import Genome
 from bigbird.data.intervals import Interval
 from bigbird.data.records import Record
 from bigbird.errors import ConfigError, DataError
+from bigbird.genomics.bin_profiles import place_of
 from bigbird.genomics.readout import check_readable, probabilities_along
 from bigbird.predictor import Predictor
 from bigbird.tasks import BinClassification, Classification
@@ -26,7 +27,7 @@ class Target:
         sequence  . . . . . a a a a a a . . . .       a: what is explained, bases [first, last) of the sequence
 
     name      of files and headings
-    window    where the sequence lies, on its strand; None for a sequence without a place
+    window    where the sequence lies, on its strand; of a sequence without a place None, or its place with N around it
     beyond    the base behind the sequence's end, N when unknown: what a deletion draws in
     remarks   what was filled in or read otherwise
     """
@@ -52,7 +53,7 @@ class Target:
         return self.window.end - 1 - numbers if self.window.strand == "-" else self.window.start + numbers
 
 
-def window_for(loaded: LoadedModel, region_bp: int, window_bp: int | None) -> int:
+def window_for(loaded: LoadedModel, region_bp: int, window_bp: int | None, *, name: str = "") -> int:
     """Bases the model shall read: those asked for, else those of its scans, else the region's own.
 
     A label of a whole sequence belongs to the sequence, so such a model reads the region alone unless told otherwise.
@@ -66,8 +67,8 @@ def window_for(loaded: LoadedModel, region_bp: int, window_bp: int | None) -> in
     chosen = -(-(window_bp or max(usual, needed)) // unit) * unit
     if not needed <= chosen <= most:
         raise ConfigError(
-            f"a window of {chosen:,} bases for a region of {region_bp:,} cannot be read: it must hold {needed:,} "
-            f"bases, and this model reads {most:,} at once. Give a shorter region or another --window."
+            f"{name or 'region'}: a window of {chosen:,} bases for a region of {region_bp:,} cannot be read: it must "
+            f"hold {needed:,} bases, and this model reads {most:,} at once. Give a shorter region or another --window."
         )
     return int(chosen)
 
@@ -106,13 +107,17 @@ def target_on_genome(genome: Genome, region: Interval, window_bp: int, *, bin_bp
     )
 
 
-def target_of_record(record: Record) -> Target:
-    """A sequence without a place: all of it is explained."""
+def target_of_record(record: Record, window_bp: int | None = None, *, bin_bp: int = 1) -> Target:
+    """A sequence without a place: all of it is explained; in the middle of a window of N if one is asked for."""
     if not record.sequence:
         raise DataError(f"record {record.name!r} has an empty sequence; leave it out")
     sequence, num_ambiguous = clean_dna(record.sequence, source=f"record {record.name!r}")
     remarks = (f"{num_ambiguous:,} ambiguity codes were read as N",) if num_ambiguous else ()
-    return Target(name=record.name, sequence=sequence, first=0, last=len(sequence), remarks=remarks)
+    if window_bp is None:
+        return Target(name=record.name, sequence=sequence, first=0, last=len(sequence), remarks=remarks)
+    place = place_of(replace(record, sequence=sequence), None)
+    target = target_on_genome(place.genome, place.interval, window_bp, bin_bp=bin_bp)
+    return replace(target, name=record.name, remarks=(*target.remarks, *remarks))
 
 
 @dataclass(frozen=True)
