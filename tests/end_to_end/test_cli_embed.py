@@ -56,7 +56,11 @@ def test_texts_for_a_model_that_reads_text(bigbird, files):
     ("arguments", "message"),
     [
         (["windows", "genome.fa", "--out", "e.csv"], r"e\.csv must end in \.npy, \.parquet, \.h5ad"),
-        (["windows", "genome.fa", "--out", "e.npy", "--pool", "sum"], r"pool must be one of mean, first, max, none"),
+        (
+            ["windows", "genome.fa", "--out", "e.npy", "--pool", "sum"],
+            r"'sum' is not one of 'mean', 'first', 'max', 'none'",
+        ),
+        (["windows", "genome.fa", "--out", "e.npy", "--strands", "-"], r"'-' is not one of 'given', 'both'"),
         (["windows", "genome.fa", "--out", "e.npy", "--layer", "9"], r"layer must be from 0 .* got 9"),
         (["windows", "genome.fa", "--out", "e.npy", "--pool", "none", "--strands", "both"], r"averages pooled"),
         (["windows", "sites.bed", "--out", "e.npy"], r"give the genome they lie on with --genome FASTA"),

@@ -86,7 +86,10 @@ MISTAKES = {
     "no genome": (["tokens", "--region", "chr1:1-20"], r"--region is a place on a genome; give it with --genome"),
     "an unknown label": (["tokens", *REGION, "--label", "x"], r"no label 'x'; it has site\+, site-"),
     "a place elsewhere": (["tokens", *REGION, "--at", "2000"], r"must be summit, middle or a position from 1 to 510"),
-    "an unknown method": (["tokens", *REGION, "--attribution", "x"], r"must be one of integrated-gradients, gradient"),
+    "an unknown method": (
+        ["tokens", *REGION, "--attribution", "x"],
+        r"'x' is not one of 'integrated-gradients', 'gradient'",
+    ),
     "too long a window": (["tokens", *REGION, "--window", "511"], r"a window of 511 bases .* this model reads 510"),
     "too short a window": (["tokens", "short.fa", "--window", "20"], r"a: a window of 20 bases .* must hold 30"),
     "too long a sequence": (["tokens", "genome.fa"], r"chr1: a window of 1,000 bases .* this model reads 510"),
@@ -103,3 +106,8 @@ def test_mistakes_are_told_in_one_line(bigbird, files, mistake):  # noqa: ARG001
     lines = [line for line in said.splitlines() if line.startswith("bigbird: ")]
     assert (code, len(lines)) == (2, 1), said
     assert re.search(message, lines[0])
+
+
+def test_a_label_is_checked_before_anything_is_read(bigbird, files):  # noqa: ARG001
+    code, _, said = bigbird("explain", "tokens", "nowhere.fa", "--label", "x")
+    assert (code, "no label 'x'" in said) == (2, True), said

@@ -215,6 +215,9 @@ def test_what_makes_no_explanation_is_refused():
     long = target_of_record(Record(sequence="ACGT" * 1_251, name="r"))
     with pytest.raises(ConfigError, match=r"r has 5,004 bases, .* at most 5,000 bases are explained at once"):
         explain(predictor, long, ExplainConfig())
+    for wrong in ({"method": "foo"}, {"num_steps": 0}):  # before anything is computed
+        with pytest.raises(ConfigError, match=r"method must be one of integrated-gradients, gradient with at least 1"):
+            ExplainConfig(**wrong)
     with pytest.raises(DataError, match="record 'r' has an empty sequence"):
         target_of_record(Record(sequence="", name="r"))
 

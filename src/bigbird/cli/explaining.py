@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +15,8 @@ from bigbird.errors import InputError
 if TYPE_CHECKING:
     from bigbird.genomics.explain_target import Target
     from bigbird.predictor import Predictor
+
+Attributions = Literal["integrated-gradients", "gradient", "none"]
 
 
 @app.command()
@@ -46,7 +48,9 @@ def explain(
             "Default: as in the model's scans.",
         ),
     ] = None,
-    attribution: Annotated[str, typer.Option(help="integrated-gradients, gradient, or none.")] = "integrated-gradients",
+    attribution: Annotated[
+        Attributions, typer.Option(help="By gradients, what each base contributes.")
+    ] = "integrated-gradients",
     deletions: Annotated[bool, typer.Option("--deletions", help="Also leave out every base.")] = False,
     out: Annotated[
         Path, typer.Option(help="Folder for tables, arrays, pictures and explain.html.", readable=False)
@@ -55,6 +59,7 @@ def explain(
     """Show which bases a score rests on: every change of a base, attributions, and attention."""
     from bigbird.data.files import check_new_folder
     from bigbird.genomics.explain_report import PAGE_FILE, in_words, write_page
+    from bigbird.genomics.explain_target import check_label
     from bigbird.genomics.explanation import ExplainConfig, write_explanation
     from bigbird.genomics.explanation import explain as carry_out
     from bigbird.predictor import Predictor
@@ -63,8 +68,9 @@ def explain(
     if (data is None) == (not region):
         raise InputError("explain needs either a file of sequences or places, or --region with --genome; give one")
     method = None if attribution == "none" else attribution
-    config = ExplainConfig(label=label, at=at, deletions=deletions, method=method)  # type: ignore[arg-type]  # checked
+    config = ExplainConfig(label=label, at=at, deletions=deletions, method=method)
     predictor = Predictor.load(model)
+    check_label(predictor.loaded.task, label)
     targets = list(_targets(predictor, data, genome, region or [], window))
     found, pictures = [], []
     for number, target in enumerate(targets, start=1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,6 +16,9 @@ from bigbird.errors import InputError
 if TYPE_CHECKING:
     from bigbird.checkpoint import LoadedModel
     from bigbird.data.records import Record
+
+Pool = Literal["mean", "first", "max", "none"]
+Strands = Literal["given", "both"]
 
 
 @app.command()
@@ -39,13 +42,13 @@ def embed(
     ],
     genome: GenomeFiles = None,
     pool: Annotated[
-        str, typer.Option(help="mean or max of all letters, first ([CLS]), or none: a vector for each token.")
+        Pool, typer.Option(help="mean or max of all letters, first ([CLS]), or none: a vector for each token.")
     ] = "mean",
     layer: Annotated[
         int, typer.Option(help="-1 the last layer, -2 the one before, …; 0 the embeddings, 1 the first layer.")
     ] = -1,
     strands: Annotated[
-        str, typer.Option(help="given, or both: the mean of a DNA sequence and its reverse complement.")
+        Strands, typer.Option(help="given, or both: the mean of a DNA sequence and its reverse complement.")
     ] = "given",
 ) -> None:
     """Write the vectors a model makes of sequences, one per record or one per token."""
@@ -60,7 +63,7 @@ def embed(
     check_format(file)
     for beside in files_beside(file):
         check_new_file(beside, *inputs, option=f"--out {out}: the file beside it")
-    config = EmbeddingConfig(pool=pool, layer=layer, strands=strands)  # type: ignore[arg-type]  # checked there
+    config = EmbeddingConfig(pool=pool, layer=layer, strands=strands)
     loaded = Predictor.load(model).loaded
     records = watched(_records(loaded, data, genome, strands), None, "records")
     about = {

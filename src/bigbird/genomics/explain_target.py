@@ -16,7 +16,7 @@ from bigbird.errors import ConfigError, DataError
 from bigbird.genomics.bin_profiles import place_of
 from bigbird.genomics.readout import check_readable, probabilities_along
 from bigbird.predictor import Predictor
-from bigbird.tasks import BinClassification, Classification
+from bigbird.tasks import BinClassification, Classification, Task
 from bigbird.tokenizers import clean_dna
 
 
@@ -133,6 +133,13 @@ class Question:
     probability: float
 
 
+def check_label(task: Task, label: str | None) -> None:
+    """Raise unless the model has labels, and the one that is asked for."""
+    check_readable(task, "explaining")
+    if label is not None and label not in task.labels:
+        raise ConfigError(f"this model has no label {label!r}; it has {', '.join(task.labels)}")
+
+
 def question_about(predictor: Predictor, target: Target, *, label: str | None = None, at: str = "summit") -> Question:
     """The label asked for, else the one with the highest score in the region; read at its summit there.
 
@@ -140,11 +147,9 @@ def question_about(predictor: Predictor, target: Target, *, label: str | None = 
         (in the sequence, for one without a place) counted from 1
     """
     task = predictor.loaded.task
-    check_readable(task, "explaining")
+    check_label(task, label)
     (prediction,) = predictor.predict([Record(sequence=target.sequence)])
     scores = probabilities_along(task, prediction, len(target.sequence))[target.first : target.last]
-    if label is not None and label not in task.labels:
-        raise ConfigError(f"this model has no label {label!r}; it has {', '.join(task.labels)}")
     column = int(_highest(scores).argmax()) if label is None else task.labels.index(label)
     if at == "summit" and np.isnan(scores[:, column]).all():
         raise ConfigError(
