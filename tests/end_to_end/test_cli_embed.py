@@ -56,7 +56,11 @@ def test_texts_for_a_model_that_reads_text(bigbird, files):
     ("arguments", "message"),
     [
         (["windows", "genome.fa", "--out", "e.csv"], r"e\.csv must end in \.npy, \.parquet, \.h5ad"),
-        (["windows", "genome.fa", "--out", "e.npy", "--pool", "sum"], r"pool must be one of mean, first, max, none"),
+        (
+            ["windows", "genome.fa", "--out", "e.npy", "--pool", "sum"],
+            r"'sum' is not one of 'mean', 'first', 'max', 'none'",
+        ),
+        (["windows", "genome.fa", "--out", "e.npy", "--strands", "-"], r"'-' is not one of 'given', 'both'"),
         (["windows", "genome.fa", "--out", "e.npy", "--layer", "9"], r"layer must be from 0 .* got 9"),
         (["windows", "genome.fa", "--out", "e.npy", "--pool", "none", "--strands", "both"], r"averages pooled"),
         (["windows", "sites.bed", "--out", "e.npy"], r"give the genome they lie on with --genome FASTA"),
@@ -70,3 +74,23 @@ def test_mistakes_are_told_in_one_line_and_leave_no_file(bigbird, files, argumen
     assert (code, said.count("\n")) == (2, 1), said
     assert re.search(message, said)
     assert not list(files.glob("e.*")) + list(files.glob(".e.*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["names.tsv", "--out", "names.npy"], r"file beside it names\.tsv is what is read; name another file"),
+        (["sites.bed", "--genome", "fasta.tsv", "--out", "fasta.npy"], r"fasta\.tsv is what is read"),
+        (["genome.fa", "--out", "folder.npy"], r"--out folder\.npy: the file beside it folder\.json is a folder"),
+    ],
+)
+def test_files_beside_the_vectors_replace_no_input(bigbird, files, arguments, message):
+    texts = {"names.tsv": "sequence\tname\nACGT\ta\n", "fasta.tsv": f">1\n{dna(300, 1)}\n"}
+    for name, text in texts.items():
+        (files / name).write_text(text)
+    (files / "folder.json").mkdir()
+    code, _, said = bigbird("embed", "windows", *arguments)
+    assert (code, said.count("\n")) == (2, 1), said
+    assert re.search(message, said)
+    assert not list(files.glob("*.npy"))
+    assert {name: (files / name).read_text() for name in texts} == texts

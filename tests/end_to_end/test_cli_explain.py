@@ -6,7 +6,7 @@ import re
 import pytest
 
 from bigbird.checkpoint import save_model
-from bigbird.tasks import MaskedLM
+from bigbird.tasks import BinClassification, MaskedLM
 from helpers import STRANDED, YES_NO, dna, loaded_model
 
 
@@ -18,6 +18,8 @@ def files(tmp_path):
     save_model(tmp_path / "windows", loaded_model(YES_NO))
     save_model(tmp_path / "tokens", loaded_model(STRANDED))
     save_model(tmp_path / "guesses", loaded_model(MaskedLM()))
+    bins = BinClassification(labels=("x", "y"), bin_bp=20, context_bp=20, max_length=402, overlap=20)
+    save_model(tmp_path / "bins", loaded_model(bins))
     return tmp_path
 
 
@@ -41,6 +43,42 @@ def test_records_are_explained_one_by_one(bigbird, files, given):
     assert names == (one if given == ("short.fa",) else {f"{number}.{name}" for number in (1, 2) for name in one})
 
 
+def test_a_model_of_bins_is_explained_from_a_contig_s_first_base_on(bigbird, files):
+    arguments = ("--genome", "genome.fa", "--region", "chr1:1-4", "--window", "100", "--attribution", "none")
+    code, _, said = bigbird("explain", "bins", *arguments)
+    assert code == 0, said
+    assert "the window reaches 40 bases over the ends of chr1; these are N" in said
+    region = json.loads((files / "explained/summary.json").read_text())["regions"][0]
+    assert region["window"] == "chr1:-39-60"
+    (files / "place.bed").write_text("chr1\t0\t4\n")
+    code, out, said = bigbird("predict", "bins", "place.bed", "--genome", "genome.fa")
+    assert code == 0, said
+    column = ["x", "y"].index(region["label"]) - 2
+    assert float(out.splitlines()[1].split("\t")[column]) == pytest.approx(region["probability"], abs=1e-4)
+
+
+@pytest.mark.parametrize("model", ["windows", "tokens", "bins"])
+def test_a_sequence_without_a_place_is_read_in_the_window_asked_for(bigbird, files, model):
+    code, _, said = bigbird("explain", model, "short.fa", "--window", "100", "--attribution", "none")
+    assert code == 0, said
+    assert "the window reaches 70 bases over the ends of a; these are N" in said
+    rows = [line.split("\t") for line in (files / "explained/mutations.tsv").read_text().splitlines()[1:]]
+    assert [int(row[1]) for row in rows] == list(range(1, 31))
+    assert json.loads((files / "explained/summary.json").read_text())["regions"][0]["num_bases"] == 30
+
+
+def test_a_model_of_bins_explains_a_sequence_as_it_predicts_it(bigbird, files):
+    code, out, said = bigbird("predict", "bins", "short.fa")
+    assert code == 0, said
+    code, _, said = bigbird("explain", "bins", "short.fa", "--label", "x", "--at", "5", "--attribution", "none")
+    assert code == 0, said
+    region = json.loads((files / "explained/summary.json").read_text())["regions"][0]
+    assert (region["position"], float(out.splitlines()[1].split("\t")[-2])) == (
+        5,
+        pytest.approx(region["probability"], abs=1e-4),
+    )
+
+
 REGION = ["--genome", "genome.fa", "--region", "chr1:1-20"]
 MISTAKES = {
     "nothing to explain": (["tokens"], r"needs either a file of sequences or places, or --region"),
@@ -48,8 +86,13 @@ MISTAKES = {
     "no genome": (["tokens", "--region", "chr1:1-20"], r"--region is a place on a genome; give it with --genome"),
     "an unknown label": (["tokens", *REGION, "--label", "x"], r"no label 'x'; it has site\+, site-"),
     "a place elsewhere": (["tokens", *REGION, "--at", "2000"], r"must be summit, middle or a position from 1 to 510"),
-    "an unknown method": (["tokens", *REGION, "--attribution", "x"], r"must be one of integrated-gradients, gradient"),
+    "an unknown method": (
+        ["tokens", *REGION, "--attribution", "x"],
+        r"'x' is not one of 'integrated-gradients', 'gradient'",
+    ),
     "too long a window": (["tokens", *REGION, "--window", "511"], r"a window of 511 bases .* this model reads 510"),
+    "too short a window": (["tokens", "short.fa", "--window", "20"], r"a: a window of 20 bases .* must hold 30"),
+    "too long a sequence": (["tokens", "genome.fa"], r"chr1: a window of 1,000 bases .* this model reads 510"),
     "nothing but N": (["tokens", "--genome", "genome.fa", "--region", "gap:1-9"], r"gap:1-9 holds nothing but N"),
     "a model without labels": (["guesses", *REGION], r"needs a model with labels; this one guesses hidden tokens"),
     "places without a genome": (["tokens", "places.bed"], r"give the genome they lie on with --genome FASTA"),
@@ -63,3 +106,8 @@ def test_mistakes_are_told_in_one_line(bigbird, files, mistake):  # noqa: ARG001
     lines = [line for line in said.splitlines() if line.startswith("bigbird: ")]
     assert (code, len(lines)) == (2, 1), said
     assert re.search(message, lines[0])
+
+
+def test_a_label_is_checked_before_anything_is_read(bigbird, files):  # noqa: ARG001
+    code, _, said = bigbird("explain", "tokens", "nowhere.fa", "--label", "x")
+    assert (code, "no label 'x'" in said) == (2, True), said

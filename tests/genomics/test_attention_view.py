@@ -99,3 +99,17 @@ def test_the_table_tells_what_the_block_that_is_read_sees(tmp_path):
     assert sum(float(row[7]) for row in rows[1:] if row[:2] == ["1", "1"]) == pytest.approx(1, abs=1e-3)
     with np.load(tmp_path / "1.attention.npz") as arrays:
         np.testing.assert_array_equal(arrays["kinds"], view.kinds)
+
+
+@pytest.mark.parametrize("length", [206, 207, 222, 223, 14, 15])  # 15 + 16 * n: the last block is [SEP] alone
+@pytest.mark.parametrize("weights", [True, False])
+def test_a_block_without_bases_is_no_row_of_the_table(tmp_path, loaded, length, weights):
+    target = target_of(length)
+    view = attention_view(loaded, target, weights=weights)
+    write_attention(tmp_path, "", target, view, place=length - 1)
+    rows = [line.split("\t") for line in (tmp_path / "attention.tsv").read_text().splitlines()[1:]]
+    assert len(view.ends) == (length + 2 + 15) // 16
+    assert max(int(row[4]) for row in rows) == length
+    assert all(int(row[3]) <= int(row[4]) for row in rows)
+    num_keys = np.count_nonzero(view.counts[0, 0, view.block_of(length - 1), view.ends > view.starts])
+    assert sum(row[:2] == ["1", "1"] for row in rows) == num_keys

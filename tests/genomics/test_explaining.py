@@ -204,8 +204,8 @@ def test_the_window_is_that_of_scans_or_the_region_of_a_label_for_the_whole():
     assert window_for(whole, 20, None) == 20
     assert window_for(whole, 20, 100) == 100
     for region, window in ((20, 511), (600, None), (20, 10)):
-        with pytest.raises(ConfigError, match=r"cannot be read: it must hold \d+ bases, and this model reads 510"):
-            window_for(tokens, region, window)
+        with pytest.raises(ConfigError, match=r"^r: .* cannot be read: it must hold \d+ bases, .* reads 510"):
+            window_for(tokens, region, window, name="r")
 
 
 def test_what_makes_no_explanation_is_refused():
@@ -215,6 +215,9 @@ def test_what_makes_no_explanation_is_refused():
     long = target_of_record(Record(sequence="ACGT" * 1_251, name="r"))
     with pytest.raises(ConfigError, match=r"r has 5,004 bases, .* at most 5,000 bases are explained at once"):
         explain(predictor, long, ExplainConfig())
+    for wrong in ({"method": "foo"}, {"num_steps": 0}):  # before anything is computed
+        with pytest.raises(ConfigError, match=r"method must be one of integrated-gradients, gradient with at least 1"):
+            ExplainConfig(**wrong)
     with pytest.raises(DataError, match="record 'r' has an empty sequence"):
         target_of_record(Record(sequence="", name="r"))
 
@@ -257,8 +260,46 @@ def test_a_model_of_bins_is_explained_in_whole_bins(genome):
     loaded = loaded_model(task)
     assert window_for(loaded, 30, 61) == 80
     assert window_for(loaded, 30, None) == 400
-    target = target_on_genome(genome, Interval("chr1", 0, 10), window_for(loaded, 10, 100))
-    asked = question_about(Predictor(loaded), target, at="60")
-    assert asked.place == 59
+    target = target_on_genome(genome, Interval("chr1", 0, 10), window_for(loaded, 10, 100), bin_bp=20)
+    asked = question_about(Predictor(loaded), target, at="5")
+    assert asked.place == 44
     found = mutations(Predictor(loaded), target, asked)
     assert np.isfinite(found.effects[:, :4]).all()
+    for at in ("0", "-1", "top"):  # there is N at positions -39 to 0
+        with pytest.raises(ConfigError, match=r"a position from 1 to 60 \(the window of chr1:1-10\), got"):
+            question_about(Predictor(loaded), target, at=at)
+    short = target_on_genome(genome, Interval("chr1", 0, 10), 20)
+    with pytest.raises(ConfigError, match=r"chr1:1-10 has no score to explain: all of it lies at an end of what is"):
+        question_about(Predictor(loaded), dataclasses.replace(short, sequence=short.sequence + dna(60, 1)))
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+@pytest.mark.parametrize(("start", "end"), [(500, 540), (0, 40), (960, 1_000), (503, 513), (3, 63)])
+@pytest.mark.parametrize("window_bp", [100, 120, 400])
+def test_bins_begin_where_the_region_begins_and_it_is_never_context(genome, start, end, strand, window_bp):
+    """With 120 bases around 40 the margin would be two bins, with 100 one and a half."""
+    task = BinClassification(labels=("x", "y"), bin_bp=20, context_bp=20, max_length=402, overlap=20)
+    predictor = Predictor(loaded_model(task))
+    region = Interval("chr1", start, end, strand)
+    window_bp = max(window_bp, window_for(predictor.loaded, region.length, None) if end == 63 else 0)
+    target = target_on_genome(genome, region, window_bp, bin_bp=20)
+    assert target.region == genome.window(region).sequence
+    assert ((start - target.window.start) % 20, len(target.sequence)) == (0, window_bp)
+    assert 20 <= target.first <= target.last <= window_bp - 20
+    asked = question_about(predictor, target)
+    assert target.first <= asked.place < target.last
+    assert np.isfinite(asked.probability)
+    positions = target.positions()[target.first : target.last]
+    assert sorted(positions.tolist()) == list(range(start, end))
+
+
+def test_a_sequence_without_a_place_stands_in_a_window_of_n():
+    record = Record(sequence="ACGTRACG", name="r")
+    target = target_of_record(record, 15)
+    assert (target.name, target.sequence, target.region) == ("r", "NNNACGTNACGNNNN", "ACGTNACG")
+    assert target.positions()[target.first : target.last].tolist() == list(range(8))
+    assert target.remarks == (
+        "the window reaches 7 bases over the ends of r; these are N",
+        "1 ambiguity codes were read as N",
+    )
+    assert target_of_record(record, 60, bin_bp=20).first == 20

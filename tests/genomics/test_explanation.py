@@ -78,3 +78,13 @@ def test_what_is_not_asked_is_left_out(tmp_path, monkeypatch):
     write_explanation(tmp_path, "", only)
     assert sorted(path.name for path in tmp_path.glob("*.tsv")) == ["attention.tsv"]
     assert only.notes == ["attention weights are left out: they are computed for at most 10 tokens, here 52"]
+
+
+def test_pictures_are_drawn_when_the_last_block_is_sep_alone(tmp_path):
+    pytest.importorskip("matplotlib")
+    loaded = loaded_model(STRANDED)
+    size = loaded.encoder.pattern.block_size
+    target = Target(name="r", sequence=dna(3 * size - 1, 1), first=0, last=5)
+    found = explain(Predictor(loaded), target, ExplainConfig(mutate=False, method=None))
+    assert found.attention.ends[-1] == found.attention.starts[-1] == 3 * size - 1
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in write_explanation(tmp_path, "", found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +15,8 @@ from bigbird.errors import InputError
 if TYPE_CHECKING:
     from bigbird.genomics.explain_target import Target
     from bigbird.predictor import Predictor
+
+Attributions = Literal["integrated-gradients", "gradient", "none"]
 
 
 @app.command()
@@ -41,10 +43,14 @@ def explain(
     window: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Bases the model reads, the region in their middle. Default: as in the model's scans."
+            min=1,
+            help="Bases the model reads, the region in their middle, N around a sequence without a place. "
+            "Default: as in the model's scans.",
         ),
     ] = None,
-    attribution: Annotated[str, typer.Option(help="integrated-gradients, gradient, or none.")] = "integrated-gradients",
+    attribution: Annotated[
+        Attributions, typer.Option(help="By gradients, what each base contributes.")
+    ] = "integrated-gradients",
     deletions: Annotated[bool, typer.Option("--deletions", help="Also leave out every base.")] = False,
     out: Annotated[
         Path, typer.Option(help="Folder for tables, arrays, pictures and explain.html.", readable=False)
@@ -53,6 +59,7 @@ def explain(
     """Show which bases a score rests on: every change of a base, attributions, and attention."""
     from bigbird.data.files import check_new_folder
     from bigbird.genomics.explain_report import PAGE_FILE, in_words, write_page
+    from bigbird.genomics.explain_target import check_label
     from bigbird.genomics.explanation import ExplainConfig, write_explanation
     from bigbird.genomics.explanation import explain as carry_out
     from bigbird.predictor import Predictor
@@ -61,8 +68,9 @@ def explain(
     if (data is None) == (not region):
         raise InputError("explain needs either a file of sequences or places, or --region with --genome; give one")
     method = None if attribution == "none" else attribution
-    config = ExplainConfig(label=label, at=at, deletions=deletions, method=method)  # type: ignore[arg-type]  # checked
+    config = ExplainConfig(label=label, at=at, deletions=deletions, method=method)
     predictor = Predictor.load(model)
+    check_label(predictor.loaded.task, label)
     targets = list(_targets(predictor, data, genome, region or [], window))
     found, pictures = [], []
     for number, target in enumerate(targets, start=1):
@@ -81,6 +89,7 @@ def _targets(
     from bigbird.data.intervals import parse_region
     from bigbird.data.records import read_records
     from bigbird.genomics.explain_target import target_of_record, target_on_genome, window_for
+    from bigbird.tasks import BinClassification
 
     loaded, opened = predictor.loaded, opened_genome(genome)
     if regions and opened is None:
@@ -91,10 +100,14 @@ def _targets(
     else:
         assert opened is not None
         records, places = [], [parse_region(text, opened.contigs) for text in regions]
+    bin_bp = loaded.task.bin_bp if isinstance(loaded.task, BinClassification) else None
     for number, place in enumerate(places):
-        if place is None:
-            window_for(loaded, len(records[number].sequence), None)
-            yield target_of_record(records[number])
-        else:
+        if place is not None:
             assert opened is not None
-            yield target_on_genome(opened, place, window_for(loaded, place.length, window))
+            window_bp = window_for(loaded, place.length, window, name=place.name or str(place))
+            yield target_on_genome(opened, place, window_bp, bin_bp=bin_bp)
+            continue
+        record = records[number]
+        window_bp = window_for(loaded, len(record.sequence), window, name=record.name)
+        is_alone = window is None and bin_bp is None
+        yield target_of_record(record, None if is_alone else window_bp, bin_bp=bin_bp or 1)

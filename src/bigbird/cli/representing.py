@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,6 +16,9 @@ from bigbird.errors import InputError
 if TYPE_CHECKING:
     from bigbird.checkpoint import LoadedModel
     from bigbird.data.records import Record
+
+Pool = Literal["mean", "first", "max", "none"]
+Strands = Literal["given", "both"]
 
 
 @app.command()
@@ -32,28 +35,35 @@ def embed(
     *,
     out: Annotated[
         str,
-        typer.Option(help="File to write: .npy (names in a .tsv beside it), .parquet or .h5ad.", metavar="<path>"),
+        typer.Option(
+            help="File to write: .npy (beside it names in .tsv, settings in .json), .parquet or .h5ad.",
+            metavar="<path>",
+        ),
     ],
     genome: GenomeFiles = None,
     pool: Annotated[
-        str, typer.Option(help="mean or max of all letters, first ([CLS]), or none: a vector for each token.")
+        Pool, typer.Option(help="mean or max of all letters, first ([CLS]), or none: a vector for each token.")
     ] = "mean",
     layer: Annotated[
         int, typer.Option(help="-1 the last layer, -2 the one before, …; 0 the embeddings, 1 the first layer.")
     ] = -1,
     strands: Annotated[
-        str, typer.Option(help="given, or both: the mean of a DNA sequence and its reverse complement.")
+        Strands, typer.Option(help="given, or both: the mean of a DNA sequence and its reverse complement.")
     ] = "given",
 ) -> None:
     """Write the vectors a model makes of sequences, one per record or one per token."""
+    from bigbird.data.files import check_new_file
     from bigbird.predictor import Predictor
     from bigbird.representations.embedding import EmbeddingConfig, embeddings
-    from bigbird.representations.files import check_format, write_embeddings
+    from bigbird.representations.files import check_format, files_beside, write_embeddings
 
-    file = new_file(out, data)
+    inputs = [data, *(genome or [])]
+    file = new_file(out, *inputs)
     assert file is not None
     check_format(file)
-    config = EmbeddingConfig(pool=pool, layer=layer, strands=strands)  # type: ignore[arg-type]  # checked there
+    for beside in files_beside(file):
+        check_new_file(beside, *inputs, option=f"--out {out}: the file beside it")
+    config = EmbeddingConfig(pool=pool, layer=layer, strands=strands)
     loaded = Predictor.load(model).loaded
     records = watched(_records(loaded, data, genome, strands), None, "records")
     about = {

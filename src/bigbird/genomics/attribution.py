@@ -48,6 +48,15 @@ class Attribution(NamedTuple):
         return self.score - self.baseline - float(self.values.sum(dtype=np.float64))
 
 
+def check_method(method: str, num_steps: int) -> None:
+    """Raise unless there is such a method, and a step at least."""
+    if method not in get_args(Method) or num_steps < 1:
+        raise ConfigError(
+            f"the method must be one of {', '.join(get_args(Method))} with at least 1 step, got {method!r} with "
+            f"{num_steps}"
+        )
+
+
 def attribution(
     loaded: LoadedModel,
     target: Target,
@@ -63,11 +72,7 @@ def attribution(
     own: of its bases' shares where a convolution reads bases (then values are exact per base), else of its tokens'
     vectors. [CLS], [SEP] and N stay as they are.
     """
-    if method not in get_args(Method) or num_steps < 1:
-        raise ConfigError(
-            f"the method must be one of {', '.join(get_args(Method))} with at least 1 step, got {method!r} with "
-            f"{num_steps}"
-        )
+    check_method(method, num_steps)
     reader, encoder = Reader(loaded), encoder_of(loaded.model)
     batch, examples, places = reader.prepared([target.sequence], [question.place])
     inputs, average = _inputs(encoder, batch, examples, target.sequence)

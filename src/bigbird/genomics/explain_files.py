@@ -54,15 +54,16 @@ def write_attention(folder: Path, stem: str, target: Target, view: AttentionView
 
 def _write_seen(file: TextIO, target: Target, view: AttentionView, block: int) -> None:
     print("layer", "head", "contig", "start", "end", "kind", "count", "weight", sep="\t", file=file)
-    num_layers, num_heads, _, num_blocks = view.kinds.shape
+    num_layers, num_heads, _, _ = view.kinds.shape
+    with_bases = np.flatnonzero(view.ends > view.starts)  # the last block may hold [SEP] alone
     positions = target.positions()
     contig = target.window.contig if target.window is not None else ""
     for layer in range(num_layers):
         for head in range(num_heads):
-            for key in range(num_blocks):
+            for key in with_bases:
                 count = int(view.counts[layer, head, block, key])
                 if count:
-                    ends = positions[view.starts[key]], positions[max(view.ends[key] - 1, view.starts[key])]
+                    ends = positions[view.starts[key]], positions[view.ends[key] - 1]
                     kind = KINDS[view.kinds[layer, head, block, key]]
                     weight = "" if view.weights is None else _number(view.weights[layer, head, block, key])
                     cells = (layer + 1, head + 1, contig, min(ends) + 1, max(ends) + 1, kind, count, weight)

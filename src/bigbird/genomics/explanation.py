@@ -8,7 +8,7 @@ from pathlib import Path
 from bigbird.errors import ConfigError, MissingDependency
 from bigbird.genomics.attention_plots import draw_pattern, draw_weights
 from bigbird.genomics.attention_view import MAX_TOKENS, AttentionView, attention_view
-from bigbird.genomics.attribution import Attribution, Method, attribution
+from bigbird.genomics.attribution import Attribution, Method, attribution, check_method
 from bigbird.genomics.explain_files import write_attention, write_attributions, write_mutations
 from bigbird.genomics.explain_plots import BASES_PER_ROW, MAX_ROWS, draw_bases
 from bigbird.genomics.explain_target import Question, Target, question_about
@@ -38,6 +38,9 @@ class ExplainConfig:
     method: Method | None = "integrated-gradients"
     num_steps: int = 32
     attention: bool = True
+
+    def __post_init__(self) -> None:
+        check_method(self.method or "gradient", self.num_steps)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,11 @@ def check_format(path: Path) -> None:
         require(module, extra=extra, purpose=f"writing {path.suffix}")
 
 
+def files_beside(path: Path) -> tuple[Path, ...]:
+    """What `write_embeddings` writes along with `path`: beside .npy the table of names and what was computed."""
+    return (path.with_suffix(".tsv"), path.with_suffix(".json")) if path.suffix == ".npy" else ()
+
+
 def write_embeddings(path: Path, rows: Iterable[Embedded], about: About) -> int:
     """Write all rows in the format that the file's ending names; how many there were.
 
@@ -65,7 +70,7 @@ def places_of(embedded: Embedded) -> Iterator[Place]:
 
 def _write_npy(path: Path, rows: Iterable[Embedded], about: About) -> int:
     with ExitStack() as stack:
-        names_path, about_path = (stack.enter_context(written_whole(path.with_suffix(e))) for e in (".tsv", ".json"))
+        names_path, about_path = (stack.enter_context(written_whole(one)) for one in files_beside(path))
         vectors_path = stack.enter_context(written_whole(path))
         with vectors_path.open("wb") as vectors, names_path.open("w", encoding="utf-8") as names:
             shape = _write_rows(vectors, names, rows)
