@@ -75,6 +75,11 @@ def settled(config: VariantsConfig, predictor: Predictor, *, source: str = "this
     bin_bp = getattr(loaded.task, "bin_bp", None)
     if bin_bp and window % bin_bp:
         raise ConfigError(f"window_bp must be a multiple of the {bin_bp} bases of a bin of {source}, got {window:,}")
+    context = 2 * getattr(loaded.task, "context_bp", 0)
+    if window <= context:
+        raise ConfigError(
+            f"window_bp must be more than the {context:,} bases of context around the bins of {source}, got {window:,}"
+        )
     reach = config.reach_bp if config.reach_bp is not None else _noted("reach_bp", loaded.notes, "variants")
     if reach is None:
         reach = DEFAULT_REACH_BP if bin_bp is None else 0
