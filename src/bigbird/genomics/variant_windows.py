@@ -28,8 +28,8 @@ REASONS = {
 
 RefState = Literal["agrees", "differs", "unknown", "outside"]
 
-_BASES = re.compile(r"[ACGTUacgtu]+")
-_LETTERS = re.compile(r"[ACGTUNRYSWKMBDHVacgtunryswkmbdhv]+")
+_BASES = re.compile(r"[ACGTacgt]+")
+_LETTERS = re.compile(r"[ACGTNRYSWKMBDHVacgtnryswkmbdhv]+")
 
 
 class AlleleWindow(NamedTuple):
