@@ -170,7 +170,7 @@ MISTAKES = {
     ),
     "an unknown label": (
         ["in.vcf", *GENOME, "--out", "o.vcf", *SMALL, "--label", "side+"],
-        r"model tokens has no label 'side\+'\. Did you mean 'site\+'\?",
+        r"model tokens has no label 'side\+' among its 2; nearest are site\+, site-",
     ),
     "an unknown setting": (
         ["in.vcf", *GENOME, "--out", "o.vcf", "--set", "windw_bp=9"],
