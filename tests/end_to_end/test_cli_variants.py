@@ -8,6 +8,7 @@ import pytest
 
 from bigbird import cli
 from bigbird.checkpoint import save_model
+from helpers import dna
 from variant_cases import HARD, HARD_VCF, HEADER, base, other, row, tiny_models, without_ours, write_genome
 
 SMALL = ("--set", "window_bp=101")
@@ -73,6 +74,26 @@ def test_one_label_alone_and_other_settings(bigbird, files):
     assert "site_plus" not in text
     assert 'reach_bp 5, reading max, placements 2"' in text
     assert {line.split("\t")[5] for line in (files / "out.tsv").read_text().splitlines()[1:]} == {"site-", "."}
+
+
+def test_the_shipped_model_of_bins_scores_every_kind_of_variant(bigbird, tmp_path):
+    sequence = dna(9_000, 7)
+    (tmp_path / "genome.fa").write_text(f">chrXII\n{sequence}\n")
+    here = sequence[4_000]
+    records = [(here, other(here)), (here, here + "GATTACA"), (sequence[4_000:4_300], here), (here, here)]
+    rows = [f"chrXII\t4001\t.\t{ref}\t{alt}\t.\t.\t.\n" for ref, alt in records]
+    (tmp_path / "in.vcf").write_text("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n" + "".join(rows))
+    code, _, said = bigbird(
+        "variants", "yeast-chromatin", "in.vcf", *GENOME, "--out", "out.vcf", "--table", "out.tsv", "--label", "Reb1"
+    )
+    assert code == 0, said
+    assert "4 records with 4 ALT alleles: 4 scored, 0 kept" in said
+    assert "windows of 8000 bases; reach_bp 0, reading mean, placements 1" in (tmp_path / "out.vcf").read_text()
+    lines = [line.split("\t") for line in (tmp_path / "out.tsv").read_text().splitlines()[1:]]
+    changes = [float(line[9]) for line in lines]
+    assert all(changes[:3])
+    assert changes[3] == 0
+    assert len({line[6] for line in (lines[0], lines[1], lines[3])}) == 1  # the same REF, the same answer
 
 
 def test_standard_input_is_read_like_a_file(monkeypatch, bigbird, files):
@@ -149,7 +170,7 @@ MISTAKES = {
     ),
     "an unknown label": (
         ["in.vcf", *GENOME, "--out", "o.vcf", *SMALL, "--label", "side+"],
-        r"model tokens has no label 'side\+'\. Did you mean 'site\+'\?",
+        r"model tokens has no label 'side\+' among its 2; nearest are site\+, site-",
     ),
     "an unknown setting": (
         ["in.vcf", *GENOME, "--out", "o.vcf", "--set", "windw_bp=9"],

@@ -80,8 +80,8 @@ def test_a_long_allele_is_moved_no_further_than_it_can(genome):
 
 
 def test_lower_case_alleles_are_the_same_bases(genome):
-    variant = Variant("chr1", 1_001, base(1_001).lower(), ("u",))
-    assert window_of(genome, variant, "u", 5).sequence[2] == "T"
+    variant = Variant("chr1", 1_001, base(1_001).lower(), ("t",))
+    assert window_of(genome, variant, "t", 5).sequence[2] == "T"
     assert check_ref(variant, genome, "chr1").state == "agrees"
 
 
@@ -106,6 +106,10 @@ def test_lower_case_alleles_are_the_same_bases(genome):
         ("ACy", "A", "ambiguous_ref"),
         ("A", "", "not_dna"),
         ("A", "A-", "not_dna"),
+        ("C", "CU", "not_dna"),
+        ("C", "cu", "not_dna"),
+        ("CU", "C", "not_dna"),
+        ("CN", "CUN", "ambiguous_ref"),
         ("1", "A", "not_dna"),
         ("", "A", "not_dna"),
         ("A" * 20, "A", None),

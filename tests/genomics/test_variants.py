@@ -335,7 +335,7 @@ def _noted(notes, task=STRANDED):
         (
             {"window_bp": 50, "labels": ("site",)},
             STRANDED,
-            r"this model has no label 'site'\. Did you mean 'site[+-]'\? It has 2: see its card",
+            r"this model has no label 'site' among its 2; nearest are site-, site\+",
         ),
     ],
 )

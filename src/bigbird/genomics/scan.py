@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from bigbird.data.intervals import Interval
 from bigbird.data.records import Record
 from bigbird.errors import ConfigError
 from bigbird.genomics.bin_profiles import reading_of
+from bigbird.genomics.label_names import check_labels
 from bigbird.genomics.readout import check_readable, probabilities_along
 from bigbird.genomics.track import Scores, Track
 from bigbird.predictor import Predictor
@@ -150,12 +150,7 @@ def check_scan(predictor: Predictor, config: ScanConfig) -> None:
     """Raise when the model cannot scan, or would read a window in pieces that do not see each other."""
     task, tokenizer = predictor.loaded.task, predictor.loaded.tokenizer
     check_readable(task, "a scan")
-    strangers = [label for label in config.labels if label not in task.labels]
-    if strangers:
-        near = difflib.get_close_matches(strangers[0], task.labels, n=3, cutoff=0.0)
-        raise ConfigError(
-            f"this model has no label {strangers[0]!r} among its {len(task.labels)}; nearest are {', '.join(near)}"
-        )
+    check_labels(config.labels, task.labels)
     if isinstance(task, BinClassification):
         _check_bins(task, config)
     num_tokens = task.max_length - 2

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bigbird.errors import ConfigError
+from bigbird.genomics.label_names import check_labels
 from bigbird.genomics.ref_mismatch import OnRefMismatch
 from bigbird.predictor import Predictor
 from bigbird.tasks import MaskedLM
@@ -62,7 +62,7 @@ def settled(config: VariantsConfig, predictor: Predictor, *, source: str = "this
     loaded = predictor.loaded
     if isinstance(loaded.task, MaskedLM) or isinstance(loaded.tokenizer, TextTokenizer):
         raise ConfigError(f"variants need a model of DNA with labels; {source} has none, or reads text")
-    _check_labels(config.labels, loaded.task.labels, source)
+    check_labels(config.labels, loaded.task.labels, source=source)
     window = config.window_bp or _noted("window_bp", loaded.notes, "variants", "scan")
     if window is None:
         raise ConfigError(
@@ -75,20 +75,17 @@ def settled(config: VariantsConfig, predictor: Predictor, *, source: str = "this
     bin_bp = getattr(loaded.task, "bin_bp", None)
     if bin_bp and window % bin_bp:
         raise ConfigError(f"window_bp must be a multiple of the {bin_bp} bases of a bin of {source}, got {window:,}")
+    context = 2 * getattr(loaded.task, "context_bp", 0)
+    if window <= context:
+        raise ConfigError(
+            f"window_bp must be more than the {context:,} bases of context around the bins of {source}, got {window:,}"
+        )
     reach = config.reach_bp if config.reach_bp is not None else _noted("reach_bp", loaded.notes, "variants")
     if reach is None:
         reach = DEFAULT_REACH_BP if bin_bp is None else 0
     placements = config.placements or _noted("placements", loaded.notes, "variants") or 1
     labels = tuple(dict.fromkeys(config.labels))
     return replace(config, window_bp=window, reach_bp=reach, placements=placements, labels=labels)
-
-
-def _check_labels(wanted: tuple[str, ...], labels: tuple[str, ...], source: str) -> None:
-    unknown = [label for label in wanted if label not in labels]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], labels, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"{source} has no label {unknown[0]!r}.{hint} It has {len(labels)}: see its card")
 
 
 def _noted(setting: str, notes: Mapping[str, Any], *uses: str) -> int | None:

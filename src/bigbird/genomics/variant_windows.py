@@ -28,12 +28,12 @@ REASONS = {
 
 RefState = Literal["agrees", "differs", "unknown", "outside"]
 
-_BASES = re.compile(r"[ACGTUacgtu]+")
-_LETTERS = re.compile(r"[ACGTUNRYSWKMBDHVacgtunryswkmbdhv]+")
+_BASES = re.compile(r"[ACGTacgt]+")
+_LETTERS = re.compile(r"[ACGTNRYSWKMBDHVacgtnryswkmbdhv]+")
 
 
 class AlleleWindow(NamedTuple):
-    """Clean DNA around an allele, which takes its letters [first, last)."""
+    """Clean DNA around an allele, and its letters [first, last), where a model that answers along it is read."""
 
     sequence: str
     first: int
@@ -90,6 +90,30 @@ def allele_window(
     before = genome.window(Interval(contig, start - left, start)).sequence
     after = genome.window(Interval(contig, end, end + right)).sequence
     return AlleleWindow(before + letters + after, left, left + len(letters))
+
+
+def allele_window_in_bins(
+    variant: Variant, allele: str, genome: Genome, *, contig: str, window_bp: int, bin_bp: int, shift_bp: int = 0
+) -> AlleleWindow:
+    """`window_bp` bases for a model that answers in bins: every allele begins at one place and is read where REF lies.
+
+    genome        a c g t A C G t t a c          REF "ACG" (capital), ALT "A", windows of 9 in bins of 3
+    REF         a c g|t A C|G t t                it begins in the middle of a bin
+    ALT         a c g|t A t|t a c                and so does ALT; what stands behind it moves up
+
+    Were each allele in the middle of its own window, the two would be read from different bins, and bins differ
+    whatever the letters. `first` and `last` are thus REF's for all alleles; an allele reaching beyond the window is cut
+    there, as a genome that has it would be.
+
+    shift_bp  more bases on the left and as many fewer on the right, as far as there are any
+    """
+    start, letters = variant.position - 1, clean_dna(allele).sequence
+    usual = max(window_bp - len(variant.ref), 0) // 2 // bin_bp * bin_bp + bin_bp // 2
+    left = min(max(usual + shift_bp, 0), window_bp - 1)
+    end = start + len(variant.ref)
+    before = genome.window(Interval(contig, start - left, start)).sequence
+    after = genome.window(Interval(contig, end, end + max(window_bp - left - len(letters), 0))).sequence
+    return AlleleWindow((before + letters + after)[:window_bp], left, left + len(variant.ref))
 
 
 def shifts(placements: int, *, bases_per_token: int) -> list[int]:

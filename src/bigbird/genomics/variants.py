@@ -9,12 +9,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bigbird.checkpoint import LoadedModel
 from bigbird.data.genome import Genome
 from bigbird.data.intervals import contig_named
 from bigbird.data.records import Record
 from bigbird.errors import DataError
 from bigbird.genomics.variant_config import Reading, VariantsConfig, settled
-from bigbird.genomics.variant_windows import AlleleWindow, RefState, allele_window, check_ref, shifts, why_unscored
+from bigbird.genomics.variant_windows import (
+    AlleleWindow,
+    RefState,
+    allele_window,
+    allele_window_in_bins,
+    check_ref,
+    shifts,
+    why_unscored,
+)
 from bigbird.genomics.vcf import Variant
 from bigbird.predictor import Predictor
 from bigbird.tasks import Prediction
@@ -79,7 +88,7 @@ def score_variants(
     REF that differs from the genome raises `DataError`; `annotate_vcf` looks before it begins.
     """
     config = settled(config, predictor)
-    planner = _Planner(genome, config, bases_per_token=predictor.loaded.tokenizer.max_letters)
+    planner = _Planner(genome, config, predictor.loaded)
     for plans in _some(map(planner.plan, variants)):
         windows = list(dict.fromkeys(window for plan in plans for some in plan.windows for window in some))  # each once
         answers = dict(zip(windows, _answers(predictor, windows, config), strict=True))
@@ -91,12 +100,13 @@ def read_out(prediction: Prediction, window: AlleleWindow, *, reach_bp: int, rea
     """What a model says of an allele: log odds, float64 [labels].
 
     A model with one answer per sequence has just that. One that answers base by base, or in bins of `bin_bp` bases from
-    base `first` of the window on, is read where the allele lies and `reach_bp` bases to either side.
+    base `first` of the window on, is read where the window says (the allele, or REF for bins) and `reach_bp` bases to
+    either side.
     """
     probabilities = np.atleast_2d(prediction.probabilities)
     if np.ndim(prediction.probabilities) > 1:
         bin_bp, begin = getattr(prediction, "bin_bp", 1), getattr(prediction, "first", 0)
-        first = max((window.first - reach_bp - begin) // bin_bp, 0)
+        first = min(max((window.first - reach_bp - begin) // bin_bp, 0), len(probabilities) - 1)
         last = -(-(max(window.last, window.first + 1) + reach_bp - begin) // bin_bp)
         probabilities = probabilities[first : max(last, first + 1)]
     kept = np.clip(probabilities.astype(np.float64), LEAST_PROBABILITY, MOST_PROBABILITY)
@@ -131,10 +141,12 @@ class _Plan(NamedTuple):
 class _Planner:
     """Finds each variant's place on the genome and cuts its windows."""
 
-    def __init__(self, genome: Genome, config: VariantsConfig, *, bases_per_token: int) -> None:
+    def __init__(self, genome: Genome, config: VariantsConfig, loaded: LoadedModel) -> None:
         assert config.window_bp is not None and config.placements is not None
         self._genome, self._policy, self._window_bp = genome, config.on_ref_mismatch, config.window_bp
-        self._shifts = shifts(config.placements, bases_per_token=bases_per_token)
+        self._shifts = shifts(config.placements, bases_per_token=loaded.tokenizer.max_letters)
+        bin_bp = getattr(loaded.task, "bin_bp", None)
+        self._cut = allele_window if bin_bp is None else partial(allele_window_in_bins, bin_bp=bin_bp)
 
     def plan(self, variant: Variant) -> _Plan:
         reasons = why_unscored(variant, window_bp=self._window_bp)
@@ -152,7 +164,7 @@ class _Planner:
         return _Plan(variant, reasons, state, [self._windows(variant, one, contig) for one in (variant.ref, *alts)])
 
     def _windows(self, variant: Variant, allele: str, contig: str) -> list[AlleleWindow]:
-        cut = partial(allele_window, variant, allele, self._genome, contig=contig, window_bp=self._window_bp)
+        cut = partial(self._cut, variant, allele, self._genome, contig=contig, window_bp=self._window_bp)
         return [cut(shift_bp=shift) for shift in self._shifts]
 
     def _reason_of_ref(self, state: RefState) -> str | None:
