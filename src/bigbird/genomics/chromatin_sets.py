@@ -29,7 +29,7 @@ from bigbird.genomics.window_scores import as_json
 from bigbird.genomics.window_sets import Part, SetWindow, WindowSet, genome_note, loci_of, write_window_set
 from bigbird.interop.new_folder import check_new
 from bigbird.tasks.bins import bin_truth
-from bigbird.tasks.metrics import headline
+from bigbird.tasks.metrics import headline_names
 from bigbird.tasks.ranking import estimates, ranking
 
 WHAT = "chromatin"
@@ -117,7 +117,7 @@ def set_lines(about: Mapping[str, Any]) -> Iterator[str]:
     yield from leakage_lines(about["leakage"])
     for name, found in about["baselines"]["scores"].items():
         for part, figures in found.items():
-            yield f"{part}, {name}: " + ", ".join(f"{one} {_shown(values)}" for one, values in figures.items())
+            yield f"{part}, {name}: " + ", ".join(f"{one} {_shown(figures[one])}" for one in headline_names(figures))
     for note in about["notes"]:
         yield f"warning: {note}"
 
@@ -201,7 +201,10 @@ def _around(place: Interval, config: ChromatinSetConfig) -> Interval:
 def _baseline(
     bins: Mapping[Part, _Bins], genome: Genome, labels: Sequence[str], config: ChromatinSetConfig
 ) -> dict[str, Any]:
-    """Figures of k-mer ridge by part; the penalty is chosen on the last tenth of the training bins."""
+    """Figures of k-mer ridge by part, also of every label, as a model may have only some.
+
+    The penalty is chosen on the last tenth of the training bins.
+    """
     features = {
         part: kmer_ridge.kmer_counts(genome.window(_around(place, config)).sequence for place in found.places)
         for part, found in bins.items()
@@ -211,7 +214,7 @@ def _baseline(
     penalty = kmer_ridge.best_penalty([x[:last], x[last:]], [y[:last], y[last:]])
     fitted = kmer_ridge.fit_ridge(x, y, penalty=penalty)
     scores = {
-        part: as_json(headline(estimates(labels, ranking(found.truth, fitted.scores(features[part])))))
+        part: as_json(estimates(labels, ranking(found.truth, fitted.scores(features[part]))))
         for part, found in bins.items()
         if part != "train"
     }
