@@ -177,4 +177,8 @@ def test_regions_too_small_or_shared_are_refused(folder, tmp_path):
     shared = {"train": ["chrI"], "test": ["chrI:100-2000"]}
     with pytest.raises(ConfigError, match=r"share chrI:100-2,000"):
         make_chromatin_set(config_of(folder, regions=shared), tmp_path / "set")
+    for twice in (["chrI", "chrI:1-2000"], ["chrI", "chrI"]):
+        for regions in ({"train": twice, "test": ["chrII"]}, {"train": ["chrII"], "validation": twice}):
+            with pytest.raises(ConfigError, match=r"the regions chrI:.* and chrI:.* share bases; give each base once"):
+                make_chromatin_set(config_of(folder, regions=regions), tmp_path / "set")
     assert not (tmp_path / "set").exists()

@@ -13,7 +13,7 @@ import numpy as np
 from bigbird import randomness
 from bigbird.data.genome import Genome
 from bigbird.data.genome_windows import check_apart, check_set, tokenizer_corpus
-from bigbird.data.intervals import Interval, parse_region, read_bed
+from bigbird.data.intervals import Interval, in_genome_order, parse_region, read_bed
 from bigbird.data.records import Record, Span, on_genome, stranded_labels
 from bigbird.data.sources import Datasets, check_least, check_seed
 from bigbird.errors import ConfigError, DataError
@@ -32,7 +32,7 @@ class ChromatinData:
     genomes             FASTA files
     peaks               BED files whose fourth column is the label; of narrowPeak and broadPeak files, and of BED files
                         of three columns, the file's name is. A peak may be one base, a summit, or wide
-    train_regions       such as "chr16" or "chr22:1-20000000"
+    train_regions       such as "chr16" or "chr22:1-20000000"; no two share bases
     validation_regions  likewise
     window_bp           bases per record, a multiple of bin_bp. Those for training lie anywhere in the regions, moved in
                         every epoch, so that each base is read about once, on either strand
@@ -78,6 +78,8 @@ class ChromatinData:
             [parse_region(text, genome.contigs) for text in texts]
             for texts in (self.train_regions, self.validation_regions)
         )
+        for regions in (train, validation):
+            in_genome_order(regions, genome.contigs)  # or raises
         check_apart(train, validation)
         peaks = Peaks(read_peaks([Path(path) for path in self.peaks], genome.contigs))
         peaks = peaks.only(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bigbird import randomness
 from bigbird.data.genome import Genome
 from bigbird.data.genome_windows import check_apart
-from bigbird.data.intervals import Interval, parse_region
+from bigbird.data.intervals import Interval, in_genome_order, parse_region
 from bigbird.data.records import on_genome
 from bigbird.errors import ConfigError, DataError
 from bigbird.genomics import kmer_ridge
@@ -43,7 +43,7 @@ class ChromatinSetConfig:
     """What a set holds.
 
     peaks       see `ChromatinData`
-    regions     as people type them, by part
+    regions     as people type them, by part; no two share bases
     window_bp   bases around and with the bin
     min_peaks   labels with fewer peaks in the training regions are left out
     unlabelled  bins without a label, drawn from all, for each bin that has one; 0 takes all there are
@@ -82,6 +82,8 @@ def make_chromatin_set(config: ChromatinSetConfig, folder: Path, *, say: Say = l
     regions: dict[Part, list[Interval]] = {
         part: [parse_region(text, genome.contigs) for text in texts] for part, texts in config.regions.items() if texts
     }
+    for some in regions.values():
+        in_genome_order(some, genome.contigs)  # or raises
     for later in ("validation", "test"):
         check_apart(regions["train"], regions.get(later, []))
     check_apart(regions.get("validation", []), regions.get("test", []))
