@@ -207,6 +207,14 @@ def test_from_peaks_to_a_window_set_to_figures_beside_the_baseline(bigbird, file
     assert re.search(r"^5-mers of both strands \(ridge regression\)\t0\.\d{3} \[", out, re.MULTILINE)
     assert re.search(r"^model\t0\.\d{3} \[", out, re.MULTILINE)
     assert len(rows((files / "table.tsv").read_text())) == 3
+    for options, message in (
+        (["--region", "chrI"], "--region is for a file of peaks"),
+        (["--row-length", "64"], "--row-length is for a corpus"),
+        (["--part", "foo"], "set has no part 'foo'; it has train, validation"),
+    ):
+        code, _, said = bigbird("evaluate", "model", "set", "--genome", "genome.fa", *options)
+        assert code == 2
+        assert message in re.sub(r"\s+", " ", said)
     code, _, said = bigbird("windows", "chromatin", "--peaks", "peaks.bed", "--out", "other")
     assert code == 2
     assert "give it with --genome FASTA" in re.sub(r"\s+", " ", said)

@@ -39,6 +39,7 @@ def chromatin_figures(
     predictor: Predictor, stored: StoredSet, part: Part, genome: Genome | None, *, model: str
 ) -> ChromatinFigures:
     """Score a model on a part: one of bins on the bins themselves, with the genome around; others on the windows."""
+    stored.check_part(part)
     if genome is None:
         raise DataError(f"{stored.folder} holds places, not sequences; give the genome they lie on with --genome FASTA")
     baselines = stored.about.get("baselines", {}).get("scores", {})
