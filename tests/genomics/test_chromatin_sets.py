@@ -68,10 +68,27 @@ def test_a_set_tells_what_leaks_and_what_k_mers_reach(folder):
     assert "validation, 5-mers of both strands (ridge regression): mean_auroc 0." in text
 
 
+def test_too_few_peaks_are_told_with_the_option(folder, tmp_path, caplog):
+    with pytest.raises(
+        DataError, match=r"has 500 peaks in the training regions, the most is \d+; set --min-peaks lower"
+    ):
+        make_chromatin_set(config_of(folder, min_peaks=500), tmp_path / "set")
+    make_chromatin_set(config_of(folder), tmp_path / "set")
+    assert "fewer than 5 peaks in the training regions (--min-peaks)" in caplog.text
+
+
 def test_unlabelled_bins_may_be_drawn(folder, tmp_path):
     about = make_chromatin_set(config_of(folder, unlabelled=0.5), tmp_path / "set")
     counts = about["parts"]["train"]["kinds"]
     assert counts["unlabelled"] == round(counts["labelled"] / 2)
+    task = Classification(labels=("a",), answer="many", max_length=128, overlap=16)
+    predictor = Predictor(loaded_model(task, tokenizer=KmerTokenizer(8), bases_per_token=8))
+    for path, line in (
+        (tmp_path, "unlabelled\t0.5 bins for each that has a label, drawn with seed 0"),
+        (folder, "unlabelled\tall bins without a label"),
+    ):
+        stored, genome = open_window_set(path / "set"), Genome.open(folder / "genome.fa")
+        assert line in chromatin_figures(predictor, stored, "validation", genome, model="mine").lines
 
 
 @pytest.mark.parametrize("kind", ["bins", "whole"])

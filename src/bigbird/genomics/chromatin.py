@@ -152,22 +152,28 @@ def known_labels(peaks: Peaks, labels: Sequence[str]) -> Sequence[str]:
     return labels
 
 
-def frequent_labels(peaks: Peaks, regions: Sequence[Interval], least: int) -> tuple[str, ...]:
-    """Labels with at least so many peaks in the regions; how many are left out is said."""
+def frequent_labels(
+    peaks: Peaks, regions: Sequence[Interval], least: int, *, setting: str = "data.min_peaks"
+) -> tuple[str, ...]:
+    """Labels with at least so many peaks in the regions; how many are left out is said.
+
+    setting  what the user sets `least` with
+    """
     counts = peaks.counts_in(regions)
     kept = tuple(label for label in peaks.labels if counts[label] >= least)
     if not kept:
         most = max(counts.values(), default=0)
         raise DataError(
             f"none of the {len(peaks.labels)} labels has {least} peaks in the training regions, the most is {most}; "
-            f"set data.min_peaks lower, or check that peaks and genome are the same assembly"
+            f"set {setting} lower, or check that peaks and genome are the same assembly"
         )
     if len(kept) < len(peaks.labels):
         log.warning(
-            "%d of %d labels are left out: they have fewer than %d peaks in the training regions (data.min_peaks)",
+            "%d of %d labels are left out: they have fewer than %d peaks in the training regions (%s)",
             len(peaks.labels) - len(kept),
             len(peaks.labels),
             least,
+            setting,
         )
     return kept
 

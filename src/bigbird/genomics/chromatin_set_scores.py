@@ -134,7 +134,7 @@ def _lines(
         f"{settings['window_bp']:,}; {len(labels)} of {every} labels are the model's",
         "split\t" + "; ".join(f"{name} {', '.join(regions)}" for name, regions in settings["split"].items()),
         f"build\t{genome['build']} ({', '.join(genome['files'])})",
-        f"unlabelled\t{settings['unlabelled'] or 'all'} bins for each that has a label; seed {settings['seed']}",
+        f"unlabelled\t{_drawn(settings)}",
         "intervals\t95 %, chunks of neighbouring bins drawn again; means over labels with at least 10 bins",
     ]
     if len(labels) < every:
@@ -146,6 +146,15 @@ def _lines(
     names = list(list(shown.values())[-1])
     lines.append("\t".join(["", *names]))
     return lines + ["\t".join([name, *(_shown(found.get(one)) for one in names)]) for name, found in shown.items()]
+
+
+def _drawn(settings: Mapping[str, Any]) -> str:
+    share = settings["unlabelled"]
+    return (
+        f"{share} bins for each that has a label, drawn with seed {settings['seed']}"
+        if share
+        else "all bins without a label"
+    )
 
 
 def _shown(found: Estimate | None) -> str:

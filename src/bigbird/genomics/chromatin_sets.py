@@ -88,7 +88,7 @@ def make_chromatin_set(config: ChromatinSetConfig, folder: Path, *, say: Say = l
         check_apart(regions["train"], regions.get(later, []))
     check_apart(regions.get("validation", []), regions.get("test", []))
     peaks = Peaks(read_peaks(config.peaks, genome.contigs))
-    peaks = peaks.only(frequent_labels(peaks, regions["train"], config.min_peaks))
+    peaks = peaks.only(frequent_labels(peaks, regions["train"], config.min_peaks, setting="--min-peaks"))
     bins = {part: _Bins.of(some, genome, peaks, config) for part, some in regions.items()}
     say("bins are labelled; looking for leaks")
     leakage = leakage_report({part: found.as_windows(genome) for part, found in bins.items()})
