@@ -163,6 +163,12 @@ def test_a_calibrated_model_says_what_holds_and_ranks_as_before(bigbird):
     assert code == 0, said
     before, after = map(float, re.search(r"^ece\t(\S+) -> (\S+)$", out, re.MULTILINE).groups())
     assert after < before
+    code, out, said = bigbird("calibrate", "calibrated", "peaks.bed", "--genome", "genome.fa", "--region", "chrI",
+                              "--out", "again")  # fmt: skip
+    assert code == 0, said
+    as_given, again = map(float, re.search(r"^ece\t(\S+) -> (\S+)$", out, re.MULTILINE).groups())
+    assert as_given < 0.7 * before
+    assert again == pytest.approx(after, abs=2e-5)
     command = ["peaks.bed", "--genome", "genome.fa", "--region", "chrII"]
     (_, one, _), (_, other, _) = bigbird("evaluate", "model", *command), bigbird("evaluate", "calibrated", *command)
     assert one == other
