@@ -51,7 +51,8 @@ def about_model(model: str) -> Iterator[str]:
     encoder, pattern = loaded.encoder, loaded.encoder.pattern
     num_parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
     yield f"{folder}"
-    yield f"task: {type(loaded.task).__name__}, labels {', '.join(loaded.task.labels)}"
+    labels = f", labels {', '.join(loaded.task.labels)}" if loaded.task.labels else ""
+    yield f"task: {type(loaded.task).__name__}{labels}"
     yield (
         f"encoder: {num_parameters / 1e6:.1f} M parameters with the head, {encoder.num_layers} layers, width "
         f"{encoder.hidden_size}, {encoder.num_heads} heads, {encoder.positions} positions, up to "

@@ -2,7 +2,7 @@ import pytest
 
 from bigbird.data.records import Record, Span
 from bigbird.data.sources import FileData, FixedRecords
-from bigbird.errors import ConfigError
+from bigbird.errors import ConfigError, DataError
 
 
 def labels_seen(*records):
@@ -36,3 +36,17 @@ def test_a_seed_out_of_range_is_refused(seed):
 def test_files_that_are_not_set_are_named():
     with pytest.raises(ConfigError, match=r"data.train is not set; give a file of labelled records, for example --set"):
         FileData().open()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.bed", "chr1\t0\t4\n", "a.bed holds places, not sequences; give the genome they lie on with data.genome"),
+        ("a.tsv", "contig\tstart\tend\nchr1\t0\t4\n", "names a place.*the genome it lies on with data.genome"),
+    ],
+)
+def test_places_without_a_genome_are_told_with_the_setting(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    path = str(tmp_path / name)
+    with pytest.raises(DataError, match=message):
+        FileData(train=path, validation=path).open()

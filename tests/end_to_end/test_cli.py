@@ -186,6 +186,9 @@ def test_info_says_what_there_is(bigbird, files):  # noqa: ARG001  the models mu
     code, out, _ = bigbird("info", "tokens")
     assert code == 0
     assert "labels site+, site-" in out
+    code, out, _ = bigbird("info", "dna")
+    assert code == 0
+    assert "task: MaskedLM\n" in out
 
 
 MISTAKES = {

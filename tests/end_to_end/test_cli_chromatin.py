@@ -163,6 +163,12 @@ def test_a_calibrated_model_says_what_holds_and_ranks_as_before(bigbird):
     assert code == 0, said
     before, after = map(float, re.search(r"^ece\t(\S+) -> (\S+)$", out, re.MULTILINE).groups())
     assert after < before
+    code, out, said = bigbird("calibrate", "calibrated", "peaks.bed", "--genome", "genome.fa", "--region", "chrI",
+                              "--out", "again")  # fmt: skip
+    assert code == 0, said
+    as_given, again = map(float, re.search(r"^ece\t(\S+) -> (\S+)$", out, re.MULTILINE).groups())
+    assert as_given < 0.7 * before
+    assert again == pytest.approx(after, abs=2e-5)
     command = ["peaks.bed", "--genome", "genome.fa", "--region", "chrII"]
     (_, one, _), (_, other, _) = bigbird("evaluate", "model", *command), bigbird("evaluate", "calibrated", *command)
     assert one == other
@@ -207,6 +213,14 @@ def test_from_peaks_to_a_window_set_to_figures_beside_the_baseline(bigbird, file
     assert re.search(r"^5-mers of both strands \(ridge regression\)\t0\.\d{3} \[", out, re.MULTILINE)
     assert re.search(r"^model\t0\.\d{3} \[", out, re.MULTILINE)
     assert len(rows((files / "table.tsv").read_text())) == 3
+    for options, message in (
+        (["--region", "chrI"], "--region is for a file of peaks"),
+        (["--row-length", "64"], "--row-length is for a corpus"),
+        (["--part", "foo"], "set has no part 'foo'; it has train, validation"),
+    ):
+        code, _, said = bigbird("evaluate", "model", "set", "--genome", "genome.fa", *options)
+        assert code == 2
+        assert message in re.sub(r"\s+", " ", said)
     code, _, said = bigbird("windows", "chromatin", "--peaks", "peaks.bed", "--out", "other")
     assert code == 2
     assert "give it with --genome FASTA" in re.sub(r"\s+", " ", said)

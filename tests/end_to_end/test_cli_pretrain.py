@@ -173,6 +173,10 @@ MISTAKES = {
         ["evaluate", "dna", "corpus", "--genome", "genome.fa"],
         r"--genome is for records that name places; a corpus has its letters already",
     ),
+    "a region beside a corpus": (
+        ["evaluate", "dna", "corpus", "--region", "chr1"],
+        r"--region is for a file of peaks \(.bed, .narrowPeak\), and corpus is a folder",
+    ),
     "a corpus for a model of other tokens": (
         ["evaluate", "dna", "corpus"],
         r"model dna has another tokenizer",

@@ -145,6 +145,27 @@ def test_a_part_is_for_window_sets(bigbird, files):
     assert "--part is for a window set made by bigbird windows, and table.csv is none" in said
 
 
+@pytest.mark.usefixtures("files")
+def test_options_that_say_nothing_about_a_set_are_refused(bigbird):
+    assert bigbird("windows", "promoters", *GIVEN, "--span", "200", "--negatives", "permutation")[0] == 0
+    for options, message in (
+        (
+            ["--region", "chr2"],
+            "--region is for a file of peaks (.bed, .narrowPeak), and set is a window set: its parts",
+        ),
+        (["--row-length", "64"], "--row-length is for a corpus made by bigbird prepare, and set is a window set"),
+        (
+            ["--out", "x.tsv"],
+            "table with a line per label, and there is none for a set of promoters; name a .json file",
+        ),
+        (["--part", "foo"], "set has no part 'foo'; it has train, validation"),
+    ):
+        code, out, said = bigbird("evaluate", "whole", "set", *options)
+        assert (code, out, said.count("\n")) == (2, "", 1)
+        assert message in said
+    assert not Path("x.tsv").exists()
+
+
 def test_windows_alone_shows_its_kinds(bigbird):
     code, out, said = bigbird("windows")
     assert "promoters" in out + said

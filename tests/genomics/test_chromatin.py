@@ -174,6 +174,10 @@ def test_regions_must_hold_a_window_and_lie_apart(data):
         dataclasses.replace(data, train_regions=("chrII:3001-53000",)).open()
     with pytest.raises(ConfigError, match=r"share chrI:1-10,050"):
         dataclasses.replace(data, train_regions=("chrI",)).open()
+    for part, other in (("train_regions", "validation_regions"), ("validation_regions", "train_regions")):
+        twice = {part: ("chrI", "chrI:1-2000"), other: ("chrII",)}
+        with pytest.raises(ConfigError, match=r"the regions chrI:.* and chrI:.* share bases; give each base once"):
+            dataclasses.replace(data, **twice).open()
     with pytest.raises(ConfigError, match=r"data.peaks is not set"):
         dataclasses.replace(data, peaks=()).open()
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -67,10 +68,27 @@ def test_a_set_tells_what_leaks_and_what_k_mers_reach(folder):
     assert "validation, 5-mers of both strands (ridge regression): mean_auroc 0." in text
 
 
+def test_too_few_peaks_are_told_with_the_option(folder, tmp_path, caplog):
+    with pytest.raises(
+        DataError, match=r"has 500 peaks in the training regions, the most is \d+; set --min-peaks lower"
+    ):
+        make_chromatin_set(config_of(folder, min_peaks=500), tmp_path / "set")
+    make_chromatin_set(config_of(folder), tmp_path / "set")
+    assert "fewer than 5 peaks in the training regions (--min-peaks)" in caplog.text
+
+
 def test_unlabelled_bins_may_be_drawn(folder, tmp_path):
     about = make_chromatin_set(config_of(folder, unlabelled=0.5), tmp_path / "set")
     counts = about["parts"]["train"]["kinds"]
     assert counts["unlabelled"] == round(counts["labelled"] / 2)
+    task = Classification(labels=("a",), answer="many", max_length=128, overlap=16)
+    predictor = Predictor(loaded_model(task, tokenizer=KmerTokenizer(8), bases_per_token=8))
+    for path, line in (
+        (tmp_path, "unlabelled\t0.5 bins for each that has a label, drawn with seed 0"),
+        (folder, "unlabelled\tall bins without a label"),
+    ):
+        stored, genome = open_window_set(path / "set"), Genome.open(folder / "genome.fa")
+        assert line in chromatin_figures(predictor, stored, "validation", genome, model="mine").lines
 
 
 @pytest.mark.parametrize("kind", ["bins", "whole"])
@@ -89,6 +107,46 @@ def test_a_model_stands_beside_the_baseline(folder, kind):
     assert len(mine) == len(baseline) == len(header)
     assert "prevalence/a" in found.scores
     assert "2 of 2 labels are the model's" in found.lines[0]
+
+
+def test_means_of_the_baseline_are_over_the_model_s_labels(tmp_path):
+    (tmp_path / "genome.fa").write_text(f">chrI\n{dna(9_000, 1)}\n>chrII\n{dna(6_000, 2)}\n")
+    steps = {"TF:a": 300, "TF:b": 400, "c": 500, "TF:few": 1_600}
+    rows = [f"{c}\t{at}\t{at + 1}\t{one}\n" for c in ("chrI", "chrII") for one, n in steps.items()
+            for at in range(30, 6_000, n)]  # fmt: skip
+    (tmp_path / "peaks.bed").write_text("".join(rows))
+    make_chromatin_set(config_of(tmp_path, min_peaks=3), tmp_path / "set")
+    stored, genome = open_window_set(tmp_path / "set"), Genome.open(tmp_path / "genome.fa")
+    (kept,) = stored.about["baselines"]["scores"].values()
+    assert kept["validation"]["auroc/TF:few"]["value"] > 0
+
+    def beside(*labels):
+        task = BinClassification(labels=labels, bin_bp=100, context_bp=200, max_length=128, overlap=16)
+        loaded = loaded_model(task, tokenizer=KmerTokenizer(8), bases_per_token=8)
+        predictor = Predictor(dataclasses.replace(loaded, notes={"scan": {"window_bp": 900, "overlap_bp": 400}}))
+        found = chromatin_figures(predictor, stored, "validation", genome, model="mine")
+        names, cells = (line.split("\t") for line in found.lines[-3:-1])
+        return found, dict(zip(names, cells, strict=True))
+
+    one = kept["validation"]["auroc/c"]
+    found, cells = beside("c")
+    assert cells["mean_auroc"] == f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
+    assert any(line.startswith("baseline\tover the same 1 of 4 labels") for line in found.lines)
+    assert found.as_json["labels"] == ["c"]
+    (written,) = found.as_json["baselines"].values()
+    assert written["validation"]["mean_auroc"]["value"] == one["value"]
+    mean = np.mean([kept["validation"][f"average_precision/TF:{name}"]["value"] for name in "ab"])
+    for labels in (("TF:a", "TF:b"), ("TF:a", "TF:b", "TF:few")):  # of "few" are too few for a mean
+        found, cells = beside(*labels)
+        assert cells["mean_average_precision"] == f"{mean:.3f}"
+        assert re.fullmatch(rf"{mean:.3f} \[\d.\d+, \d.\d+\]", cells["mean_average_precision/TF"])  # all of the group
+    assert beside("TF:a", "c")[1]["mean_auroc/TF"] == beside("TF:a")[1]["mean_auroc"]
+    every = beside(*steps)[1]
+    whole = kept["validation"]["mean_auroc"]
+    assert every["mean_auroc"] == f"{whole['value']:.3f} [{whole['low']:.3f}, {whole['high']:.3f}]"
+    del kept["validation"]["auroc/c"]  # as of a set of many labels made by an earlier version
+    with pytest.raises(DataError, match=r"keeps no figures of label 'c' of its baseline, .*make the set anew"):
+        beside("c")
 
 
 def test_bins_are_scored_where_they_lie(folder):
@@ -136,4 +194,8 @@ def test_regions_too_small_or_shared_are_refused(folder, tmp_path):
     shared = {"train": ["chrI"], "test": ["chrI:100-2000"]}
     with pytest.raises(ConfigError, match=r"share chrI:100-2,000"):
         make_chromatin_set(config_of(folder, regions=shared), tmp_path / "set")
+    for twice in (["chrI", "chrI:1-2000"], ["chrI", "chrI"]):
+        for regions in ({"train": twice, "test": ["chrII"]}, {"train": ["chrII"], "validation": twice}):
+            with pytest.raises(ConfigError, match=r"the regions chrI:.* and chrI:.* share bases; give each base once"):
+                make_chromatin_set(config_of(folder, regions=regions), tmp_path / "set")
     assert not (tmp_path / "set").exists()

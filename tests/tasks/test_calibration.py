@@ -32,6 +32,15 @@ def test_what_was_bent_is_straightened():
     assert after.log_loss < before.log_loss - 0.1
 
 
+def test_what_was_calibrated_already_is_judged_as_it_is():
+    truth, logits = example()
+    given = fitted(truth, logits)
+    before, after = before_and_after(truth, logits, given)
+    assert before == reliability(truth, 1 / (1 + np.exp(-calibrated(logits, given))))
+    assert before.ece < 0.02
+    assert after == before_and_after(truth, logits)[1]
+
+
 def test_labels_of_few_or_no_positives_have_finite_pairs():
     truth, logits = example(300)
     truth[:, 0] = False

@@ -55,7 +55,7 @@ def calibrate(
     answers = list(watched(bare.predict(records), len(records), "records"))
     truth, probabilities = task.compared(answers, records)
     logits = logits_of(probabilities)
-    before, after = before_and_after(truth, logits)
+    before, after = before_and_after(truth, logits, task.calibration)
     task = replace(task, calibration=fitted(truth, logits))
     notes = {**loaded.notes, "calibrated_on": str(data)}
     save_model(out, replace(loaded, task=task, notes=notes))

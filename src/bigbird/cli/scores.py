@@ -18,14 +18,15 @@ def check_table(file: Path | None, task: Task) -> None:
     from bigbird.tasks import BinClassification, Classification
 
     has_table = isinstance(task, BinClassification) or (isinstance(task, Classification) and task.answer == "many")
-    if file is not None and _is_table(file) and not has_table:
+    if file is not None and is_table(file) and not has_table:
         raise InputError(
             f"--out {file} asks for a table with a line per label, which there is for models of any number of labels; "
             f"name a .json file"
         )
 
 
-def _is_table(file: Path) -> bool:
+def is_table(file: Path) -> bool:
+    """Whether a file's name asks for a table of labels."""
     return file.suffix.lower() == ".tsv"
 
 
@@ -53,7 +54,7 @@ def write_scores(
     from bigbird.genomics.chromatin_scores import write_label_table
 
     with written_whole(file) as path:
-        if _is_table(file):
+        if is_table(file):
             with path.open("w") as table:
                 write_label_table(table, labels, scores)
         else:

@@ -14,7 +14,7 @@ import typer
 from bigbird.cli.arguments import GenomeFiles, Model, Settings, new_file, opened_genome, watched
 from bigbird.cli.bins import answers_in_bins, holds_peaks, on_chromatin_set, predict_bins, records_of_peaks
 from bigbird.cli.entry import app, say
-from bigbird.cli.scores import check_table, tell_scores
+from bigbird.cli.scores import check_table, is_table, tell_scores
 from bigbird.cli.tables import write_table
 from bigbird.errors import InputError
 
@@ -70,6 +70,7 @@ def evaluate(
 
     file = new_file(out, data)
     if is_window_set(data):
+        check_set_options(data, region, row_length)
         on_window_set(model, data, part, genome, file)
         return
     check_no_part(data, part, model)
@@ -79,6 +80,8 @@ def evaluate(
     if data.is_dir():
         if genome:
             raise InputError("--genome is for records that name places; a corpus has its letters already")
+        if region:
+            raise InputError(f"--region is for a file of peaks (.bed, .narrowPeak), and {data} is a folder")
         predictor, records = held_out_for_model(predictor, data, row_length, model)
     elif row_length is not None:
         raise InputError(f"--row-length is for a corpus made by bigbird prepare, and {data} is no folder")
@@ -247,6 +250,17 @@ def check_no_part(data: Path, part: str | None, model: str) -> None:
         )
 
 
+def check_set_options(data: Path, region: Sequence[str] | None, row_length: int | None) -> None:
+    """Raise when a window set is given with options of other data."""
+    if region:
+        raise InputError(
+            f"--region is for a file of peaks (.bed, .narrowPeak), and {data} is a window set: its parts are chosen "
+            f"with --part"
+        )
+    if row_length is not None:
+        raise InputError(f"--row-length is for a corpus made by bigbird prepare, and {data} is a window set")
+
+
 def on_window_set(model: str, folder: Path, part: str | None, genome: list[Path] | None, file: Path | None) -> None:
     """Score a model on a part of a window set and print it beside the set's baselines."""
     from typing import cast
@@ -262,6 +276,11 @@ def on_window_set(model: str, folder: Path, part: str | None, genome: list[Path]
     if stored.about["what"] == CHROMATIN:
         on_chromatin_set(Predictor.load(model), stored, cast("Part", chosen), genome, file, model=model)
         return
+    if file is not None and is_table(file):
+        raise InputError(
+            f"--out {file} asks for a table with a line per label, and there is none for a set of "
+            f"{stored.about['what']}; name a .json file"
+        )
     found = evaluate_on_set(
         Predictor.load(model),
         stored,

@@ -87,23 +87,25 @@ def labels_of(records: Iterable[Record]) -> tuple[str, ...]:
     return tuple(sorted({label for record in records for label in (*record.labels, *(s.label for s in record.spans))}))
 
 
-def read_records(path: Path, *, genome: Genome | None = None) -> list[Record]:
+def read_records(path: Path, *, genome: Genome | None = None, asked: str = "--genome FASTA") -> list[Record]:
     """Read DNA records: FASTA, BED with a genome, or a table (.csv, .tsv, .jsonl; all may be gzip).
 
     A table has a column `sequence`, or `contig`, `start`, `end` and perhaps `strand` (as BED) with a genome. Optional
     are `name`, `label` (several joined by ";", or a list in JSON) and `spans` (JSON: [[start, end, label], …], bases of
     the sequence counted from 0).
+
+    asked  what the user gives a genome with
     """
-    return list(stream_records(path, genome=genome))
+    return list(stream_records(path, genome=genome, asked=asked))
 
 
-def stream_records(path: Path, *, genome: Genome | None = None) -> Iterator[Record]:
+def stream_records(path: Path, *, genome: Genome | None = None, asked: str = "--genome FASTA") -> Iterator[Record]:
     """What `read_records` reads, one record after the other: of a long file one sequence is in memory at a time.
 
     (Places of a BED file and rows of a table are read first, all of them.)
     """
     num_records = num_ambiguous = 0
-    for record, count in _parsed(path, genome):
+    for record, count in _parsed(path, genome, asked):
         num_records += 1
         num_ambiguous += count
         yield record
@@ -113,21 +115,21 @@ def stream_records(path: Path, *, genome: Genome | None = None) -> Iterator[Reco
         log.warning("%s: %d ambiguity codes were read as N", path, num_ambiguous)
 
 
-def _parsed(path: Path, genome: Genome | None) -> Iterator[tuple[Record, int]]:
+def _parsed(path: Path, genome: Genome | None, asked: str) -> Iterator[tuple[Record, int]]:
     """Each record of a file, and how many of its letters were ambiguity codes."""
     endings = [ending.lower() for ending in path.suffixes if ending.lower() != ".gz"]
     ending = endings[-1] if endings else ""
     if ending in _FASTA_ENDINGS:
         for name, text in read_fasta(path):
-            yield _from_row({"sequence": text, "name": name}, genome, f"{path} {name}")
+            yield _from_row({"sequence": text, "name": name}, genome, f"{path} {name}", asked)
     elif ending == ".bed":
         if genome is None:
-            raise DataError(f"{path} holds places, not sequences; give the genome they lie on with --genome FASTA")
+            raise DataError(f"{path} holds places, not sequences; give the genome they lie on with {asked}")
         for interval in read_bed(path, genome.contigs):
             yield on_genome(interval, genome), genome.window(interval).num_ambiguous
     elif ending in _TABLE_ENDINGS:
         for number, row in _on_contigs(list(_rows(path, ending)), genome, path):
-            yield _from_row(row, genome, f"{path}:{number}")
+            yield _from_row(row, genome, f"{path}:{number}", asked)
     else:
         raise DataError(
             f"{path}: cannot tell the format from the name; it must end in "
@@ -188,7 +190,7 @@ def _json_object(line: str, source: str) -> Mapping[str, object]:
     return value
 
 
-def _from_row(row: Mapping[str, object], genome: Genome | None, source: str) -> tuple[Record, int]:
+def _from_row(row: Mapping[str, object], genome: Genome | None, source: str, asked: str) -> tuple[Record, int]:
     name = str(row.get("name") or source)
     labels, spans = _labels(row.get("label"), source), _spans(row.get("spans"), source)
     if "sequence" in row:
@@ -203,7 +205,7 @@ def _from_row(row: Mapping[str, object], genome: Genome | None, source: str) -> 
             f"{', '.join(map(str, row)) or 'none'}"
         )
     if genome is None:
-        raise DataError(f"{source} names a place, not a sequence; give the genome it lies on with --genome FASTA")
+        raise DataError(f"{source} names a place, not a sequence; give the genome it lies on with {asked}")
     interval = _interval(row, genome, source)
     record = replace(on_genome(interval, genome), labels=labels, spans=spans)
     return record, genome.window(interval).num_ambiguous

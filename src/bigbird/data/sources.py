@@ -140,7 +140,9 @@ class FileData:
                     f"data.{name} is not set; give a file of labelled records, for example --set data.{name}=…"
                 )
         genome = Genome.open(self.genome) if self.genome else None
-        train, validation = (read_records(Path(path), genome=genome) for path in (self.train, self.validation))
+        train, validation = (
+            read_records(Path(path), genome=genome, asked="data.genome") for path in (self.train, self.validation)
+        )
         return Datasets(
             FixedRecords(train, seed=self.seed, augment=self.augment),
             validation,

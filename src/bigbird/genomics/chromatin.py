@@ -13,7 +13,7 @@ import numpy as np
 from bigbird import randomness
 from bigbird.data.genome import Genome
 from bigbird.data.genome_windows import check_apart, check_set, tokenizer_corpus
-from bigbird.data.intervals import Interval, parse_region, read_bed
+from bigbird.data.intervals import Interval, in_genome_order, parse_region, read_bed
 from bigbird.data.records import Record, Span, on_genome, stranded_labels
 from bigbird.data.sources import Datasets, check_least, check_seed
 from bigbird.errors import ConfigError, DataError
@@ -32,7 +32,7 @@ class ChromatinData:
     genomes             FASTA files
     peaks               BED files whose fourth column is the label; of narrowPeak and broadPeak files, and of BED files
                         of three columns, the file's name is. A peak may be one base, a summit, or wide
-    train_regions       such as "chr16" or "chr22:1-20000000"
+    train_regions       such as "chr16" or "chr22:1-20000000"; no two share bases
     validation_regions  likewise
     window_bp           bases per record, a multiple of bin_bp. Those for training lie anywhere in the regions, moved in
                         every epoch, so that each base is read about once, on either strand
@@ -78,6 +78,8 @@ class ChromatinData:
             [parse_region(text, genome.contigs) for text in texts]
             for texts in (self.train_regions, self.validation_regions)
         )
+        for regions in (train, validation):
+            in_genome_order(regions, genome.contigs)  # or raises
         check_apart(train, validation)
         peaks = Peaks(read_peaks([Path(path) for path in self.peaks], genome.contigs))
         peaks = peaks.only(
@@ -150,22 +152,28 @@ def known_labels(peaks: Peaks, labels: Sequence[str]) -> Sequence[str]:
     return labels
 
 
-def frequent_labels(peaks: Peaks, regions: Sequence[Interval], least: int) -> tuple[str, ...]:
-    """Labels with at least so many peaks in the regions; how many are left out is said."""
+def frequent_labels(
+    peaks: Peaks, regions: Sequence[Interval], least: int, *, setting: str = "data.min_peaks"
+) -> tuple[str, ...]:
+    """Labels with at least so many peaks in the regions; how many are left out is said.
+
+    setting  what the user sets `least` with
+    """
     counts = peaks.counts_in(regions)
     kept = tuple(label for label in peaks.labels if counts[label] >= least)
     if not kept:
         most = max(counts.values(), default=0)
         raise DataError(
             f"none of the {len(peaks.labels)} labels has {least} peaks in the training regions, the most is {most}; "
-            f"set data.min_peaks lower, or check that peaks and genome are the same assembly"
+            f"set {setting} lower, or check that peaks and genome are the same assembly"
         )
     if len(kept) < len(peaks.labels):
         log.warning(
-            "%d of %d labels are left out: they have fewer than %d peaks in the training regions (data.min_peaks)",
+            "%d of %d labels are left out: they have fewer than %d peaks in the training regions (%s)",
             len(peaks.labels) - len(kept),
             len(peaks.labels),
             least,
+            setting,
         )
     return kept
 

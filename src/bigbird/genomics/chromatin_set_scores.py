@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from math import isnan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +15,8 @@ from bigbird.data.genome import Genome
 from bigbird.data.intervals import Interval
 from bigbird.errors import ConfigError, DataError
 from bigbird.genomics.bin_profiles import Place, profiles, reading_of
-from bigbird.genomics.window_scores import as_json
+from bigbird.genomics.label_means import means_over
+from bigbird.genomics.window_scores import as_json, from_json
 from bigbird.genomics.window_sets import Part, SetWindow, StoredSet
 from bigbird.predictor import Predictor
 from bigbird.tasks import BinClassification, Classification, Estimate
@@ -36,6 +39,7 @@ def chromatin_figures(
     predictor: Predictor, stored: StoredSet, part: Part, genome: Genome | None, *, model: str
 ) -> ChromatinFigures:
     """Score a model on a part: one of bins on the bins themselves, with the genome around; others on the windows."""
+    stored.check_part(part)
     if genome is None:
         raise DataError(f"{stored.folder} holds places, not sequences; give the genome they lie on with --genome FASTA")
     baselines = stored.about.get("baselines", {}).get("scores", {})
@@ -50,8 +54,29 @@ def chromatin_figures(
         raise DataError(f"{model} has none of the set's labels: it has {some_of(predictor.loaded.task.labels)}")
     truth = np.array([[label in set(window.record.labels) for label in labels] for window in windows])
     scores = estimates(labels, ranking(truth, _probabilities(predictor, stored, windows, genome, labels)))
-    rows = {name: found[part] for name, found in baselines.items()} | {model: as_json(headline(scores))}
-    return ChromatinFigures(_lines(stored, part, windows, labels, rows), scores, {"part": part, "baselines": baselines})
+    beside = _beside(stored, part, windows, labels)
+    lines = _lines(stored, part, windows, labels, beside | {model: scores})
+    written = {name: {part: as_json(found)} for name, found in beside.items()}
+    return ChromatinFigures(lines, scores, {"part": part, "labels": labels, "baselines": written})
+
+
+def _beside(
+    stored: StoredSet, part: Part, windows: Sequence[SetWindow], labels: Sequence[str]
+) -> dict[str, dict[str, Estimate]]:
+    """The baselines' figures over the labels that the model has."""
+    counts = Counter(label for window in windows for label in set(window.record.labels))
+    every = stored.about["settings"]["labels"]
+    try:
+        return {
+            name: means_over(labels, every, counts, from_json(found[part]))
+            for name, found in stored.about["baselines"]["scores"].items()
+        }
+    except KeyError as error:
+        label = str(error.args[0]).partition("/")[2]
+        raise DataError(
+            f"{stored.folder} keeps no figures of label {label!r} of its baseline, which is to be told over the labels "
+            f"the model has; make the set anew with bigbird windows chromatin"
+        ) from None
 
 
 def _probabilities(
@@ -96,23 +121,43 @@ def runs_of(places: Iterable[Interval]) -> list[Interval]:
 
 
 def _lines(
-    stored: StoredSet, part: Part, windows: Sequence[SetWindow], labels: Sequence[str], rows: Mapping[str, Any]
+    stored: StoredSet,
+    part: Part,
+    windows: Sequence[SetWindow],
+    labels: Sequence[str],
+    rows: Mapping[str, Mapping[str, Estimate]],
 ) -> list[str]:
     settings, genome = stored.about["settings"], stored.about["genome"]
+    every = len(settings["labels"])
     lines = [
         f"set\t{stored.folder}, part {part}: {len(windows):,} bins of {settings['bin_bp']} bases, windows of "
-        f"{settings['window_bp']:,}; {len(labels)} of {len(settings['labels'])} labels are the model's",
+        f"{settings['window_bp']:,}; {len(labels)} of {every} labels are the model's",
         "split\t" + "; ".join(f"{name} {', '.join(regions)}" for name, regions in settings["split"].items()),
         f"build\t{genome['build']} ({', '.join(genome['files'])})",
-        f"unlabelled\t{settings['unlabelled'] or 'all'} bins for each that has a label; seed {settings['seed']}",
+        f"unlabelled\t{_drawn(settings)}",
         "intervals\t95 %, chunks of neighbouring bins drawn again; means over labels with at least 10 bins",
     ]
+    if len(labels) < every:
+        lines.append(
+            f"baseline\tover the same {len(labels)} of {every} labels; means over some of several have no interval"
+        )
     lines += [f"warning\t{note}" for note in stored.about["notes"]]
-    names = list(next(iter(rows.values())))
+    shown = {name: headline(found) for name, found in rows.items()}
+    names = list(list(shown.values())[-1])
     lines.append("\t".join(["", *names]))
-    return lines + ["\t".join([name, *(_shown(found.get(one)) for one in names)]) for name, found in rows.items()]
+    return lines + ["\t".join([name, *(_shown(found.get(one)) for one in names)]) for name, found in shown.items()]
 
 
-def _shown(found: Mapping[str, float | None] | None) -> str:
-    values = [None] * 3 if found is None else [found[part] for part in Estimate._fields]
-    return str(Estimate(*(float("nan") if value is None else value for value in values)))
+def _drawn(settings: Mapping[str, Any]) -> str:
+    share = settings["unlabelled"]
+    return (
+        f"{share} bins for each that has a label, drawn with seed {settings['seed']}"
+        if share
+        else "all bins without a label"
+    )
+
+
+def _shown(found: Estimate | None) -> str:
+    if found is None or isnan(found.value):
+        return "none"
+    return f"{found.value:.3f}" if isnan(found.low) else str(found)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bigbird import randomness
 from bigbird.data.genome import Genome
 from bigbird.data.genome_windows import check_apart
-from bigbird.data.intervals import Interval, parse_region
+from bigbird.data.intervals import Interval, in_genome_order, parse_region
 from bigbird.data.records import on_genome
 from bigbird.errors import ConfigError, DataError
 from bigbird.genomics import kmer_ridge
@@ -29,7 +29,7 @@ from bigbird.genomics.window_scores import as_json
 from bigbird.genomics.window_sets import Part, SetWindow, WindowSet, genome_note, loci_of, write_window_set
 from bigbird.interop.new_folder import check_new
 from bigbird.tasks.bins import bin_truth
-from bigbird.tasks.metrics import headline
+from bigbird.tasks.metrics import headline_names
 from bigbird.tasks.ranking import estimates, ranking
 
 WHAT = "chromatin"
@@ -43,7 +43,7 @@ class ChromatinSetConfig:
     """What a set holds.
 
     peaks       see `ChromatinData`
-    regions     as people type them, by part
+    regions     as people type them, by part; no two share bases
     window_bp   bases around and with the bin
     min_peaks   labels with fewer peaks in the training regions are left out
     unlabelled  bins without a label, drawn from all, for each bin that has one; 0 takes all there are
@@ -82,11 +82,13 @@ def make_chromatin_set(config: ChromatinSetConfig, folder: Path, *, say: Say = l
     regions: dict[Part, list[Interval]] = {
         part: [parse_region(text, genome.contigs) for text in texts] for part, texts in config.regions.items() if texts
     }
+    for some in regions.values():
+        in_genome_order(some, genome.contigs)  # or raises
     for later in ("validation", "test"):
         check_apart(regions["train"], regions.get(later, []))
     check_apart(regions.get("validation", []), regions.get("test", []))
     peaks = Peaks(read_peaks(config.peaks, genome.contigs))
-    peaks = peaks.only(frequent_labels(peaks, regions["train"], config.min_peaks))
+    peaks = peaks.only(frequent_labels(peaks, regions["train"], config.min_peaks, setting="--min-peaks"))
     bins = {part: _Bins.of(some, genome, peaks, config) for part, some in regions.items()}
     say("bins are labelled; looking for leaks")
     leakage = leakage_report({part: found.as_windows(genome) for part, found in bins.items()})
@@ -117,7 +119,7 @@ def set_lines(about: Mapping[str, Any]) -> Iterator[str]:
     yield from leakage_lines(about["leakage"])
     for name, found in about["baselines"]["scores"].items():
         for part, figures in found.items():
-            yield f"{part}, {name}: " + ", ".join(f"{one} {_shown(values)}" for one, values in figures.items())
+            yield f"{part}, {name}: " + ", ".join(f"{one} {_shown(figures[one])}" for one in headline_names(figures))
     for note in about["notes"]:
         yield f"warning: {note}"
 
@@ -201,7 +203,10 @@ def _around(place: Interval, config: ChromatinSetConfig) -> Interval:
 def _baseline(
     bins: Mapping[Part, _Bins], genome: Genome, labels: Sequence[str], config: ChromatinSetConfig
 ) -> dict[str, Any]:
-    """Figures of k-mer ridge by part; the penalty is chosen on the last tenth of the training bins."""
+    """Figures of k-mer ridge by part, also of every label, as a model may have only some.
+
+    The penalty is chosen on the last tenth of the training bins.
+    """
     features = {
         part: kmer_ridge.kmer_counts(genome.window(_around(place, config)).sequence for place in found.places)
         for part, found in bins.items()
@@ -211,7 +216,7 @@ def _baseline(
     penalty = kmer_ridge.best_penalty([x[:last], x[last:]], [y[:last], y[last:]])
     fitted = kmer_ridge.fit_ridge(x, y, penalty=penalty)
     scores = {
-        part: as_json(headline(estimates(labels, ranking(found.truth, fitted.scores(features[part])))))
+        part: as_json(estimates(labels, ranking(found.truth, fitted.scores(features[part]))))
         for part, found in bins.items()
         if part != "train"
     }

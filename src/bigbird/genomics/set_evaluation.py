@@ -39,6 +39,7 @@ def evaluate_on_set(
     """Score a model on a part of a set, with everything a figure needs to be understood."""
     if stored.about["what"] != PROMOTERS:
         raise DataError(f"{stored.folder} is a set of {stored.about['what']}; evaluate knows sets of {PROMOTERS}")
+    stored.check_part(part)
     check_scores(predictor, model=model)
     baselines = _baselines(stored, part)
     windows = stored.part(part, genome)

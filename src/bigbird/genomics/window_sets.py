@@ -168,9 +168,8 @@ class StoredSet:
 
     def part(self, part: Part, genome: Genome | None = None) -> list[SetWindow]:
         """The windows of a part; raises `DataError` when the genome is another than the set's or letters differ."""
+        self.check_part(part)
         known = self.about["parts"]
-        if part not in known:
-            raise DataError(f"{self.folder} has no part {part!r}; it has {', '.join(known)}")
         if genome is not None:
             self._check_genome(genome)
         path = self.folder / f"{part}.tsv"
@@ -181,6 +180,11 @@ class StoredSet:
                 f"letters were. Make the set anew"
             )
         return [SetWindow(record, *rest) for record, rest in zip(records, _kinds_and_loci(path), strict=True)]
+
+    def check_part(self, part: str) -> None:
+        """Raise when there is no such part."""
+        if part not in self.about["parts"]:
+            raise DataError(f"{self.folder} has no part {part!r}; it has {', '.join(self.about['parts'])}")
 
     def _check_genome(self, genome: Genome) -> None:
         for contig, length in self.about["genome"]["contigs"].items():

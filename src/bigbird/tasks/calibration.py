@@ -95,8 +95,12 @@ def reliability(truth: NDArray[np.bool_], probabilities: Floats) -> Reliability:
     return Reliability(float(np.sum(gaps, axis=0).mean() / len(order)), float(log_loss))
 
 
-def before_and_after(truth: NDArray[np.bool_], logits: Floats) -> tuple[Reliability, Reliability]:
-    """Without calibration and with it, each half judged by what was fitted on the other.
+def before_and_after(
+    truth: NDArray[np.bool_], logits: Floats, given: Calibration = ()
+) -> tuple[Reliability, Reliability]:
+    """With the calibration given, if any, and with a new one, each half judged by what was fitted on the other.
+
+    logits  without any calibration
 
     The halves are every second of chunks of neighbours, as neighbours are alike and a genome's ends may not be.
     """
@@ -106,5 +110,5 @@ def before_and_after(truth: NDArray[np.bool_], logits: Floats) -> tuple[Reliabil
         after[halves == half] = calibrated(
             logits[halves == half], fitted(truth[halves != half], logits[halves != half])
         )
-    plain, mended = (1 / (1 + np.exp(-some)) for some in (logits, after))
+    plain, mended = (1 / (1 + np.exp(-some)) for some in (calibrated(logits, given), after))
     return reliability(truth, plain), reliability(truth, mended)
