@@ -462,6 +462,7 @@ def test_when_nobody_hears_what_is_said_the_exit_code_still_tells(files):
 def test_ctrl_c_says_that_it_stopped(files):
     program = (
         "import signal; from bigbird.predictor import Predictor\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # tests run in the background ignore it
         "Predictor.load = lambda model: signal.raise_signal(signal.SIGINT)\n" + PROGRAM
     )
     done = in_process(["predict", "tokens", "dev.csv"], files, program=program)
