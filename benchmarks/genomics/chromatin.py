@@ -102,13 +102,19 @@ def measured(regions: Regions, options: argparse.Namespace) -> dict[str, object]
     shown = headline(estimates(regions.peaks.labels, ranked))
     return {
         "about": about(),
-        "options": {name: str(value) for name, value in vars(options).items()},
+        "options": {name: _shown(value) for name, value in vars(options).items() if name not in ("out", "work")},
         "num_bins": int(truth.is_known.sum()),
         "num_labels": len(regions.peaks.labels),
         "seconds": round(seconds),
         "num_labels_in_means": int((ranked.num_positives >= MIN_POSITIVES).sum()),
         "scores": {name: [round(value, 4) for value in score] for name, score in shown.items()},
     }
+
+
+def _shown(value: object) -> str:
+    """An option in words; of files the names alone."""
+    values = value if isinstance(value, list) else [value]
+    return ", ".join(Path(str(item)).name for item in values)
 
 
 def main() -> None:

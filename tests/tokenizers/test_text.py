@@ -16,8 +16,6 @@ from bigbird.tokenizers import DnaTokenizer, TextTokenizer, load_tokenizer, segm
 from helpers import loaded_model
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "nlp" / "tokenizers"
-if not PUBLISHED.exists():
-    PUBLISHED = Path("/work/shared/data/nlp/tokenizers")
 
 TINY = TextTokenizer(made.tiny(), family="bigbird")
 TIES = TextTokenizer(made.ties(), family="bigbird")
