@@ -56,8 +56,9 @@ def _draw_scores(axes: Any, track: Track, threshold: float) -> None:
 def _draw_calls(axes: Any, found: Sequence[Call]) -> None:
     for is_down, height, marker in ((False, 1.07, "v"), (True, -1.07, "^")):
         places = [call.summit / 1e6 for call in found if (call.interval.strand == "-") == is_down]
-        heights = [height] * len(places)
-        axes.plot(places, heights, marker=marker, linestyle="none", color="black", markersize=4, clip_on=False)
+        if places:  # the layout makes room for a line without points, wherever it would be
+            heights = [height] * len(places)
+            axes.plot(places, heights, marker=marker, linestyle="none", color="black", markersize=4, clip_on=False)
 
 
 def _draw_genes(axes: Any, track: Track, features: Sequence[Feature]) -> None:
