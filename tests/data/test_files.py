@@ -10,6 +10,7 @@ import pytest
 from bigbird.data.files import (
     check_new_file,
     check_new_folder,
+    ending_of,
     is_bgzip,
     is_gzip,
     json_text,
@@ -177,3 +178,11 @@ def test_a_disk_that_syncs_no_folders_is_no_error_and_a_file_that_is_not_synced_
         sync(tmp_path)
     with pytest.raises(OSError, match=os.strerror(code)):
         sync(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [("Peaks.BED.gz", ".bed"), ("a.b.csv", ".csv"), ("x.narrowPeak", ".narrowpeak"), ("reads.gz", ""), ("none", "")],
+)
+def test_a_name_says_what_a_file_holds_whether_packed_or_not(name, ending):
+    assert ending_of(Path(name)) == ending

@@ -30,8 +30,9 @@ def answers_in_bins(predictor: Predictor) -> bool:
 
 def holds_peaks(data: Path) -> bool:
     """Whether a file's name says that it holds peaks."""
-    endings = [ending.lower() for ending in data.suffixes if ending.lower() != ".gz"]
-    return bool(endings) and endings[-1] in _PEAKS
+    from bigbird.data.files import ending_of
+
+    return ending_of(data) in _PEAKS
 
 
 def records_of_peaks(

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bigbird.data.files import read_lines
+from bigbird.data.files import ending_of, read_lines
 from bigbird.errors import DataError, require
 from bigbird.tokenizers import clean_dna
 
@@ -52,21 +52,20 @@ class DeepSeaRows(NamedTuple):
 
 def is_deepsea(path: Path) -> bool:
     """Whether a file has this layout: by its ending, of a table by its first line with values."""
-    endings = _endings(path)
-    if endings[-1:] != [".csv"]:
-        return endings[-1:] in ([".mat"], [".h5"], [".hdf5"])
+    if ending_of(path) != ".csv":
+        return ending_of(path) in (".mat", ".h5", ".hdf5")
     first = [line for _, line in zip(range(2), (line for _, line in read_lines(path) if line.strip()), strict=False)]
     return any(_is_row(line) for line in first)
 
 
 def read_deepsea(path: Path, *, channels: str = CHANNELS) -> DeepSeaRows:
     """Open a file; rows of HDF5 are read when asked for, those of the other kinds are in memory."""
-    ending = _endings(path)[-1:]
-    if ending == [".csv"]:
+    ending = ending_of(path)
+    if ending == ".csv":
         return _from_table(path)
-    if ending == [".mat"] and not _is_hdf5(path):
+    if ending == ".mat" and not _is_hdf5(path):
         return _from_arrays(path, _matlab_5(path), channels)
-    if ending in ([".mat"], [".h5"], [".hdf5"]):
+    if ending in (".mat", ".h5", ".hdf5"):
         return _from_arrays(path, _hdf5(path), channels)
     raise DataError(f"{path}: a file in DeepSEA's layout ends in .mat, .h5, .hdf5 or .csv (and may be gzip, .csv.gz)")
 
@@ -93,10 +92,6 @@ def label_names(num_labels: int, names: Sequence[str] = ()) -> tuple[str, ...]:
 def read_names(path: Path) -> tuple[str, ...]:
     """One name per line, as in Kipoi's predictor_names.txt; of several columns the last counts."""
     return tuple(line.split()[-1] for _, line in read_lines(path) if line.strip())
-
-
-def _endings(path: Path) -> list[str]:
-    return [ending.lower() for ending in path.suffixes if ending.lower() != ".gz"]
 
 
 def _is_row(line: str) -> bool:

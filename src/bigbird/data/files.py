@@ -20,6 +20,12 @@ _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b000300000000000000
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
+def ending_of(path: Path) -> str:
+    """What a file's name says it holds, in small letters and without .gz: ".bed" of Peaks.BED.gz; "" for nothing."""
+    endings = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    return endings[-1] if endings else ""
+
+
 def is_gzip(path: Path) -> bool:
     """Whether a file is gzip, bgzip included."""
     with path.open("rb") as file:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bigbird.data.fasta import read_fasta
-from bigbird.data.files import read_lines
+from bigbird.data.files import ending_of, read_lines
 from bigbird.data.genome import Genome
 from bigbird.data.intervals import Interval, read_bed, translate_names
 from bigbird.errors import DataError
@@ -117,8 +117,7 @@ def stream_records(path: Path, *, genome: Genome | None = None, asked: str = "--
 
 def _parsed(path: Path, genome: Genome | None, asked: str) -> Iterator[tuple[Record, int]]:
     """Each record of a file, and how many of its letters were ambiguity codes."""
-    endings = [ending.lower() for ending in path.suffixes if ending.lower() != ".gz"]
-    ending = endings[-1] if endings else ""
+    ending = ending_of(path)
     if ending in _FASTA_ENDINGS:
         for name, text in read_fasta(path):
             yield _from_row({"sequence": text, "name": name}, genome, f"{path} {name}", asked)

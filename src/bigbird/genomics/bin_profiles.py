@@ -18,6 +18,7 @@ from bigbird.errors import ConfigError
 from bigbird.genomics.tiles import Tile, tiled
 from bigbird.predictor import Predictor
 from bigbird.tasks import BinClassification, BinLabels
+from bigbird.tasks.windows import most_bases
 
 _USUAL_WINDOW_BP = 8_000
 
@@ -49,7 +50,7 @@ def reading_of(loaded: LoadedModel) -> Reading:
     """Windows as long as those the model was trained with, where its notes tell; else of 8,000 bases, if it can."""
     task = loaded.task
     assert isinstance(task, BinClassification)
-    most = (task.max_length - 2) * loaded.tokenizer.max_letters
+    most = most_bases(task.max_length, loaded.tokenizer)
     noted = loaded.notes.get("scan", {})
     window_bp = noted.get("window_bp", min(_USUAL_WINDOW_BP, most - most % task.bin_bp))
     overlap_bp = noted.get("overlap_bp", 2 * task.context_bp)

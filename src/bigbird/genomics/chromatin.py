@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bigbird import randomness
+from bigbird.data.files import ending_of
 from bigbird.data.genome import Genome
 from bigbird.data.genome_windows import check_apart, check_set, tokenizer_corpus
 from bigbird.data.intervals import Interval, in_genome_order, parse_region, read_bed
@@ -103,10 +104,9 @@ def read_peaks(paths: Sequence[Path], contigs: Mapping[str, int]) -> list[Interv
     """Peaks of all files, each with its label as its name; those of contigs the genome lacks are left out aloud."""
     found = []
     for path in paths:
-        endings = [ending.lower() for ending in path.suffixes if ending.lower() != ".gz"]
         label = path.name.split(".")[0]
         for peak in read_bed(path, contigs, missing="skip"):
-            is_named = peak.name not in ("", ".") and not (endings and endings[-1] in _NAMED_BY_FILE)
+            is_named = peak.name not in ("", ".") and ending_of(path) not in _NAMED_BY_FILE
             found.append(replace(peak, strand=".", name=peak.name if is_named else label))
     return found
 

@@ -17,6 +17,7 @@ from bigbird.genomics.bin_profiles import place_of
 from bigbird.genomics.readout import check_readable, probabilities_along
 from bigbird.predictor import Predictor
 from bigbird.tasks import BinClassification, Classification, Task
+from bigbird.tasks.windows import most_bases
 from bigbird.tokenizers import clean_dna
 
 
@@ -60,7 +61,7 @@ def window_for(loaded: LoadedModel, region_bp: int, window_bp: int | None, *, na
     """
     task = loaded.task
     unit, context = (task.bin_bp, task.context_bp) if isinstance(task, BinClassification) else (1, 0)
-    most = (task.max_length - 2) * loaded.tokenizer.max_letters // unit * unit
+    most = most_bases(task.max_length, loaded.tokenizer) // unit * unit
     scans = loaded.notes.get("scan", {}).get("window_bp")
     usual = scans or (region_bp if isinstance(task, Classification) else min(most, 8_000))
     needed = region_bp + 2 * context

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from bigbird.attention import DocumentLayout
 from bigbird.checkpoint import LoadedModel
-from bigbird.data.records import Record, other_strand
+from bigbird.data.records import Record
 from bigbird.errors import ConfigError
 from bigbird.tasks import BinClassification, Classification, Example, TokenClassification
 from bigbird.tasks.base import Batch, device_of
+from bigbird.tasks.windows import columns_of_other_strand
 
 _Rows = Callable[[LoadedModel, Batch, Sequence[Example], Sequence[int]], tuple[Tensor, list[float]]]
 
@@ -33,9 +34,7 @@ class Reader:
         self._loaded = loaded
         if type(loaded.task) not in _ROWS:
             raise ConfigError("explaining needs a model with labels; this one guesses hidden tokens")
-        labels = loaded.task.labels
-        others = [other_strand(label) for label in labels]
-        self._turned = [labels.index(b if b in labels else a) for a, b in zip(labels, others, strict=True)]
+        self._turned = columns_of_other_strand(loaded.task.labels)
 
     def prepared(self, sequences: Sequence[str], places: Sequence[int]) -> tuple[Batch, list[Example], Sequence[int]]:
         """The sequences packed into one row, and what is read of it."""

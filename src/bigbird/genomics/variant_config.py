@@ -11,6 +11,7 @@ from bigbird.genomics.label_names import check_labels
 from bigbird.genomics.ref_mismatch import OnRefMismatch
 from bigbird.predictor import Predictor
 from bigbird.tasks import MaskedLM
+from bigbird.tasks.windows import most_bases
 from bigbird.tokenizers import TextTokenizer
 
 Reading = Literal["mean", "max"]
@@ -69,7 +70,7 @@ def settled(config: VariantsConfig, predictor: Predictor, *, source: str = "this
             f"{source} does not say how long the sequences were that it learned from; give their length, with --set "
             f"window_bp=…"
         )
-    most = (loaded.task.max_length - 2) * loaded.tokenizer.max_letters
+    most = most_bases(loaded.task.max_length, loaded.tokenizer)
     if window > most:
         raise ConfigError(f"window_bp {window:,} is more than {source} reads at once; set it to {most} or less")
     bin_bp = getattr(loaded.task, "bin_bp", None)

@@ -33,6 +33,11 @@ def check_window(max_length: int, overlap: int) -> None:
         )
 
 
+def most_bases(max_length: int, tokenizer: Tokenizer) -> int:
+    """The longest DNA that can be one window of `max_length` tokens, [CLS] and [SEP] among them."""
+    return (max_length - 2) * tokenizer.max_letters
+
+
 def columns_of_other_strand(labels: Sequence[str]) -> list[int]:
     """Where each label's answer stands on the other strand: that of start+ at start-, others where they are."""
     others = [other_strand(label) for label in labels]
