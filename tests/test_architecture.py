@@ -19,7 +19,7 @@ LEVELS = [
     {"training", "predictor", "interop", "representations"},
     {"run_start", "run_folder"},
     {"run"},
-    {"genomics", "bench"},
+    {"genomics", "bench", "reading"},
     {"recipes"},
     {"info"},
     {"cli"},
