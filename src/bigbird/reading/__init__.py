@@ -1,0 +1,1 @@
+"""Questions to documents: text out of files, answers with their places, a review of many."""
