@@ -81,6 +81,7 @@ def test_mistakes_are_told_in_one_line_and_leave_no_file(bigbird, files, argumen
     [
         (["names.tsv", "--out", "names.npy"], r"file beside it names\.tsv is what is read; name another file"),
         (["sites.bed", "--genome", "fasta.tsv", "--out", "fasta.npy"], r"fasta\.tsv is what is read"),
+        (["genome.fa", "--out", "windows/config.npy"], r"beside it windows/config\.json is what is read; name another"),
         (["genome.fa", "--out", "folder.npy"], r"--out folder\.npy: the file beside it folder\.json is a folder"),
     ],
 )

@@ -212,6 +212,33 @@ def test_a_model_is_trained_on_windows_drawn_anew_and_scored_on_a_set(bigbird):
     assert json.loads(Path("begun/model/config.json").read_text())["notes"]["start"] == "other"
 
 
+def test_a_model_along_the_sequence_learns_from_windows_of_several_lengths(bigbird):
+    values = {
+        "data.genomes": '["genome.fa"]',
+        "data.sites": "sites.bed",
+        "data.train_regions": '["chr1"]',
+        "data.validation_regions": '["chr2"]',
+        "data.spans_bp": "[200,1000]",
+        "data.negatives": '["genomic"]',
+        "start.bases_per_token": 8,
+        "start.encoder.hidden_size": 16,
+        "start.encoder.inner_size": 32,
+        "start.encoder.num_heads": 2,
+        "start.encoder.num_layers": 1,
+        "training.num_steps": 3,
+        "training.batch_size": 4,
+        "training.micro_batch_size": 4,
+        "training.warmup_steps": 0,
+        "training.precision": "float32",
+    }
+    code, _, said = bigbird("train", "genomics.promoter_contrasts", "--out", "run", *set_to(values))
+    assert code == 0, said
+    assert bigbird("windows", "promoters", *GIVEN, "--span", "200", "--negatives", "genomic")[0] == 0
+    code, out, said = bigbird("evaluate", "run/model", "set", "--genome", "genome.fa")
+    assert code == 0, said
+    assert re.search(r"^run/model\t\d\.\d{3} ", out, re.MULTILINE)
+
+
 @pytest.mark.usefixtures("files")
 def test_without_a_validation_part_the_threshold_is_even_odds(bigbird):
     given = [*GIVEN[:-4], "--test", "chr2", "--out", "set"]

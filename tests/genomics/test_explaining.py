@@ -188,7 +188,7 @@ def test_the_label_with_the_highest_score_is_read_at_the_middle_of_its_summit():
     assert question_about(predictor, target, label="site+").place == 7
     assert question_about(predictor, target, at="middle").place == 5
     assert question_about(predictor, target, label="site+", at="10").place == 9
-    with pytest.raises(ConfigError, match=r"this model has no label 'x'; it has site\+, site-"):
+    with pytest.raises(ConfigError, match=r"this model has no label 'x' among its 2; nearest are site"):
         question_about(predictor, target, label="x")
     for at in ("11", "top", "0"):
         with pytest.raises(ConfigError, match=r"summit, middle or a position from 1 to 10 \(the window of r\), got"):

@@ -58,6 +58,52 @@ def test_promoters_are_seen_on_their_strand_and_near_their_place_when_asked(conf
     assert record.sequence == genome.window(record.interval).sequence
 
 
+def test_windows_of_several_lengths_follow_one_another(config):
+    data = dataclasses.replace(config, spans_bp=(300, 1_000), negatives=("genomic",)).open()
+    lengths = [len(data.train.record(index, epoch=2).sequence) for index in range(len(data.train))]
+    assert lengths == [300] * 4 + [1_000] * 4
+    assert [len(record.sequence) for record in data.validation] == [300] * 4 + [1_000] * 4
+    for index in (0, 4):
+        place = data.train.record(index, epoch=0).interval
+        assert place.end - 1 - 20_000 == place.length // 2  # on the - strand so many bases come first
+        assert data.train.record(index, epoch=0).labels == ("promoter",)
+
+
+def test_labels_along_a_window_stand_at_its_sites_and_nothing_else_counts(config, genome):
+    (site_b, other_strand) = (40_300, 40_330)
+    with Path(config.sites).open("a") as file:
+        file.write(f"chr1\t{other_strand}\t{other_strand + 1}\tf\t0\t-\n")
+    along = dataclasses.replace(config, spans_bp=(1_000,), label_bp=50, negatives=("genomic",)).open()
+    assert along.labels == ("promoter+", "promoter-")
+    seen = set()
+    for epoch in range(20):
+        for index in range(len(along.train)):
+            record = along.train.record(index, epoch=epoch)
+            place = record.interval
+            is_turned = record.sequence != genome.window(place).sequence
+            first, last = sorted(record.ignored)
+            counted = (first[1], last[0])
+            assert counted == ((449, 550) if is_turned else (450, 551))
+            assert record.labels == ()
+            if (place.start, place.end) == (site_b - 500, site_b + 500) and place.strand == "+":
+                expected = {(450, 551, "promoter+"), (480, 581, "promoter-")}
+                if is_turned:
+                    expected = {(449, 550, "promoter-"), (419, 520, "promoter+")}
+                assert set(record.spans) == expected
+                seen.add(is_turned)
+            for start, end, label in record.spans:  # where a label says, a site of that strand is
+                middle = (start + end) // 2
+                on_place = len(record.sequence) - 1 - middle if is_turned else middle
+                position = place.start + on_place if place.strand == "+" else place.end - 1 - on_place
+                assert position in {20_000, site_b, other_strand}
+                reads_minus = (place.strand == "-") != is_turned
+                assert ((position != site_b) == reads_minus) == (label == "promoter+")
+    assert seen == {True, False}
+    held_out = along.validation[0]
+    assert held_out.spans == ((450, 551, "promoter+"),)
+    assert along.validation[-1].spans == ()
+
+
 def test_validation_is_that_of_a_set_with_the_same_seed(config, fasta):
     one = dataclasses.replace(config, negatives=("genomic",), seed=4)
     made = promoter_set(
@@ -89,6 +135,12 @@ def test_a_run_against_synthetic_negatives_is_told_what_kmers_reach(config, capl
         ({"negatives": ()}, r"data.negatives must name a strategy, for example \[\"gc-matched\"\]"),
         ({"negatives": ("fake",)}, r"negatives must be one of substitution, .*got 'fake'"),
         ({"after_bp": 0}, r"data.after_bp must be at least 1, got 0"),
+        ({"spans_bp": (300, 120)}, r"data.spans_bp must be multiples of 50, got 120"),
+        ({"label_bp": -1}, r"data.label_bp must be at least 0, got -1"),
+        (
+            {"label_bp": 100, "negatives": ("permutation",)},
+            r"data.label_bp needs negatives of real genome: .*; use gc-matched, shifted or genomic, or label_bp=0",
+        ),
         ({"jitter_bp": -1}, r"data.jitter_bp must be at least 0, got -1"),
         ({"genomes": ()}, r"data.genomes is not set; for example"),
         ({"train_regions": ("chr2",)}, r"data.train_regions and data.validation_regions share chr2:1-200,000"),

@@ -57,7 +57,8 @@ def embed(
     from bigbird.representations.embedding import EmbeddingConfig, embeddings
     from bigbird.representations.files import check_format, files_beside, write_embeddings
 
-    inputs = [data, *(genome or [])]
+    folder = Path(model)
+    inputs = [data, *(genome or []), *(folder.iterdir() if folder.is_dir() else ())]
     file = new_file(out, *inputs)
     assert file is not None
     check_format(file)

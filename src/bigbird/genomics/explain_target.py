@@ -14,6 +14,7 @@ from bigbird.data.intervals import Interval
 from bigbird.data.records import Record
 from bigbird.errors import ConfigError, DataError
 from bigbird.genomics.bin_profiles import place_of
+from bigbird.genomics.label_names import check_labels
 from bigbird.genomics.readout import check_readable, probabilities_along
 from bigbird.predictor import Predictor
 from bigbird.tasks import BinClassification, Classification, Task
@@ -137,8 +138,7 @@ class Question:
 def check_label(task: Task, label: str | None) -> None:
     """Raise unless the model has labels, and the one that is asked for."""
     check_readable(task, "explaining")
-    if label is not None and label not in task.labels:
-        raise ConfigError(f"this model has no label {label!r}; it has {', '.join(task.labels)}")
+    check_labels([] if label is None else [label], task.labels)
 
 
 def question_about(predictor: Predictor, target: Target, *, label: str | None = None, at: str = "summit") -> Question:

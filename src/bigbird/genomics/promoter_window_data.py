@@ -14,15 +14,15 @@ from bigbird import randomness
 from bigbird.data.genome import Genome
 from bigbird.data.genome_windows import check_apart, check_set, tokenizer_corpus
 from bigbird.data.intervals import Interval, parse_region
-from bigbird.data.records import Record, on_genome
-from bigbird.data.sources import Datasets, check_least, check_seed
+from bigbird.data.records import Record, Span, on_genome
+from bigbird.data.sources import Datasets, Item, RecordSource, check_least, check_seed
 from bigbird.errors import ConfigError, DataError
 from bigbird.genomics.baselines import kmer_scores
 from bigbird.genomics.negatives import SYNTHETIC, Negatives, Reach, Strategy, check_strategy, is_inside
 from bigbird.genomics.promoter_labels import BACKGROUND, PROMOTER
 from bigbird.genomics.promoter_records import read_sites
 from bigbird.genomics.promoter_sets import SYNTHETIC_WARNING, PromoterSetConfig, part_windows
-from bigbird.genomics.promoters import Sites
+from bigbird.genomics.promoters import GRID_BP, LABELS, Sites
 from bigbird.tasks import metrics
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,9 @@ class PromoterWindowData:
     train_regions       such as "chr16" or "chr22:1-20000000"
     validation_regions  likewise; their windows are those of a set with the same seed, see `bigbird windows promoters`
     before_bp, after_bp bases before the site and from it on
+    spans_bp            windows of each of these lengths, with the site in the middle, instead
+    label_bp            0: a window carries its label as a whole. Otherwise bases up to so many from its site carry
+                        "promoter+" or nothing, on either strand, and no others count: for models along the sequence
     negatives           strategies; each promoter has a negative of each, another one every epoch
     jitter_bp           in training a promoter's window stands up to so many bases beside its place
     """
@@ -51,17 +54,27 @@ class PromoterWindowData:
     validation_regions: tuple[str, ...] = ()
     before_bp: int = 1_000
     after_bp: int = 1_000
+    spans_bp: tuple[int, ...] = ()
+    label_bp: int = 0
     negatives: tuple[Strategy, ...] = ("gc-matched",)
     jitter_bp: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_least(self, before_bp=0, after_bp=1, jitter_bp=0)
+        check_least(self, before_bp=0, after_bp=1, label_bp=0, jitter_bp=0)
         check_seed(self.seed)
         for strategy in self.negatives:
             check_strategy(strategy)
         if not self.negatives:
             raise ConfigError('data.negatives must name a strategy, for example ["gc-matched"]')
+        for span in self.spans_bp:
+            if span < GRID_BP or span % GRID_BP:
+                raise ConfigError(f"data.spans_bp must be multiples of {GRID_BP}, got {span}")
+        if self.label_bp and SYNTHETIC & set(self.negatives):
+            raise ConfigError(
+                "data.label_bp needs negatives of real genome: letters that are made up have no start sites around "
+                "them; use gc-matched, shifted or genomic, or label_bp=0"
+            )
 
     def open(self) -> Datasets:
         """See `DataConfig`."""
@@ -79,32 +92,78 @@ class PromoterWindowData:
             for texts in (self.train_regions, self.validation_regions)
         )
         check_apart(train, held_out)
-        source = EndlessWindows(genome, sites, train, self)
+        sources = [EndlessWindows(genome, sites, train, self, reach) for reach in self.reaches]
         validation = [
-            record for strategy in self.negatives for record in self._held_out(genome, sites, held_out, strategy)
+            record
+            for reach in self.reaches
+            for strategy in self.negatives
+            for record in self._held_out(genome, sites, held_out, strategy, reach)
         ]
         if SYNTHETIC & set(self.negatives):
-            _tell_what_kmers_reach(source, validation)
+            for reach, source in zip(self.reaches, sources, strict=True):
+                _tell_what_kmers_reach(source, [r for r in validation if len(r.sequence) == reach.span_bp])
         return Datasets(
-            source, validation, (BACKGROUND, PROMOTER), lambda: tokenizer_corpus(genome, train, seed=self.seed)
+            Joined(sources),
+            validation,
+            LABELS if self.label_bp else (BACKGROUND, PROMOTER),
+            lambda: tokenizer_corpus(genome, train, seed=self.seed),
         )
 
     @property
-    def reach(self) -> Reach:
-        """How far windows reach from their sites."""
-        return Reach(before_bp=self.before_bp, after_bp=self.after_bp)
+    def reaches(self) -> list[Reach]:
+        """How far windows of each length reach from their sites."""
+        if not self.spans_bp:
+            return [Reach(before_bp=self.before_bp, after_bp=self.after_bp)]
+        return [Reach(before_bp=span // 2, after_bp=span - span // 2) for span in self.spans_bp]
 
-    def _held_out(self, genome: Genome, sites: Sites, regions: Sequence[Interval], strategy: Strategy) -> list[Record]:
+    def _held_out(
+        self, genome: Genome, sites: Sites, regions: Sequence[Interval], strategy: Strategy, reach: Reach
+    ) -> list[Record]:
         config = PromoterSetConfig(
             genomes=tuple(map(Path, self.genomes)),
             sites=Path(self.sites),
             regions={"train": self.train_regions, "validation": self.validation_regions},
-            reach=self.reach,
+            reach=reach,
             negatives=strategy,
             seed=self.seed,
         )
         windows, _ = part_windows(config, genome, sites, regions, 1)
-        return [window.record for window in windows]
+        if not self.label_bp:
+            return [window.record for window in windows]
+        return [near_its_site(window.record, sites, reach, label_bp=self.label_bp) for window in windows]
+
+
+def near_its_site(window: Record, sites: Sites, reach: Reach, *, label_bp: int) -> Record:
+    """The window with its start sites labelled along it; only bases up to `label_bp` from its own place count.
+
+    ignored │ label_bp  T  label_bp │ ignored
+    """
+    place = window.interval
+    assert place is not None
+    first, last = max(0, reach.before_bp - label_bp), min(reach.before_bp + label_bp + 1, place.length)
+    spans = []
+    for site in sites.promoters_in(place):
+        middle = site.start - place.start if place.strand != "-" else place.end - 1 - site.start
+        side = "+" if site.strand == place.strand else "-"
+        spans.append(Span(max(0, middle - label_bp), min(middle + label_bp + 1, place.length), f"promoter{side}"))
+    ignored = ((0, first), (last, place.length))
+    return replace(window, labels=(), spans=tuple(spans), ignored=tuple((a, b) for a, b in ignored if a < b))
+
+
+class Joined:
+    """A `RecordSource` of several, one behind the other."""
+
+    def __init__(self, sources: Sequence[RecordSource]) -> None:
+        self._sources = list(sources)
+        self._ends = np.cumsum([len(source) for source in sources])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def record(self, index: int, *, epoch: int) -> Item:
+        """See `RecordSource`."""
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        return self._sources[number].record(index - (int(self._ends[number - 1]) if number else 0), epoch=epoch)
 
 
 def _tell_what_kmers_reach(source: EndlessWindows, validation: Sequence[Record]) -> None:
@@ -133,9 +192,10 @@ class EndlessWindows:
     Promoters for which a strategy finds no negative are left out, as in a set.
     """
 
-    def __init__(self, genome: Genome, sites: Sites, regions: Sequence[Interval], config: PromoterWindowData) -> None:
-        self.genome, self.regions, self.config = genome, regions, config
-        reach = config.reach
+    def __init__(
+        self, genome: Genome, sites: Sites, regions: Sequence[Interval], config: PromoterWindowData, reach: Reach
+    ) -> None:
+        self.genome, self.sites, self.regions, self.config, self.reach = genome, sites, regions, config, reach
         self._negatives = [Negatives(genome, sites, regions, reach, strategy) for strategy in config.negatives]
         found = [site for region in regions for site in sites.promoters_in(region)]
         self._promoters: list[_Promoter] = []
@@ -158,16 +218,24 @@ class EndlessWindows:
         kind, number = divmod(index, len(self._promoters))
         promoter = self._promoters[number]
         if kind == 0:
-            return replace(self._moved(promoter, epoch, index), labels=(PROMOTER,))
+            return self._labelled(self._moved(promoter, epoch, index), PROMOTER, epoch, index)
         drawn = self._drawn(promoter.site, promoter.window, kind - 1, epoch, index)
-        return replace(drawn or promoter.sure[kind - 1], labels=(BACKGROUND,))
+        return self._labelled(drawn or promoter.sure[kind - 1], BACKGROUND, epoch, index)
+
+    def _labelled(self, window: Record, label: str, epoch: int, index: int) -> Record:
+        """A model of whole windows is told the strand; one along the sequence reads both, so it learns both."""
+        if not self.config.label_bp:
+            return replace(window, labels=(label,))
+        record = near_its_site(window, self.sites, self.reach, label_bp=self.config.label_bp)
+        turned = randomness.uniform(self.config.seed, epoch, index, 1) < 0.5
+        return record.on_other_strand() if turned else record
 
     def _moved(self, promoter: _Promoter, epoch: int, index: int) -> Record:
         """A promoter's window up to `jitter_bp` bases beside its place, where it still holds no N."""
         jitter = self.config.jitter_bp
         shift = int(randomness.integers(-jitter, jitter + 1, self.config.seed, epoch, index)) if jitter else 0
         place = replace(promoter.site, start=promoter.site.start + shift, end=promoter.site.end + shift)
-        window = self.config.reach.window(place)
+        window = self.reach.window(place)
         if not shift or not is_inside(window, self.regions):
             return promoter.window
         record = on_genome(window, self.genome)

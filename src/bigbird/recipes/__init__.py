@@ -17,6 +17,7 @@ RECIPES = {
     "genomics.pretrain": "Masked-language-model pretraining on the DNA of a genome",
     "genomics.pretrain_prepared": "The same on a corpus made by `bigbird prepare`: every base once an epoch",
     "genomics.promoter": "Start sites of genes along a genome: the promoter model that comes with bigbird",
+    "genomics.promoter_contrasts": "Start sites against places that look like them, in windows of several lengths",
     "genomics.promoter_windows": "Whole windows, promoter or not, against negatives drawn from the genome every epoch",
     "text.pretrain": "Masked-language-model pretraining on the text of a prepared corpus, in a laptop's size",
     "text.pretrain_base": "The same in the paper's base size and settings, for GPUs",

@@ -145,6 +145,31 @@ def promoter_windows() -> RunConfig:
     )
 
 
+def promoter_contrasts() -> RunConfig:
+    """Start sites against places of the genome that look like them, in windows of several lengths.
+
+    For ranking windows; `promoter` is for scans, where nearly every place is neither. Better begun from a folder that
+    has read chromatin (start=FOLDER) than from nothing.
+    """
+    usual = promoter()
+    assert isinstance(usual.task, TokenClassification)
+    return replace(
+        usual,
+        recipe="genomics.promoter_contrasts",
+        task=replace(usual.task, positive_weight=1.0),
+        data=PromoterWindowData(spans_bp=(300, 2_000, 8_000), label_bp=100, negatives=("gc-matched", "shifted")),
+        training=replace(
+            usual.training,
+            num_steps=1200,
+            learning_rate=3e-4,
+            warmup_steps=100,
+            evaluate_every=300,
+            save_every=150,
+            watch="auroc/promoter+",
+        ),
+    )
+
+
 def chromatin() -> RunConfig:
     """Which proteins and marks sit in every 200 bases of a genome, from peaks of any number of them."""
     return RunConfig(
