@@ -212,6 +212,7 @@ def test_a_model_is_trained_on_windows_drawn_anew_and_scored_on_a_set(bigbird):
     assert json.loads(Path("begun/model/config.json").read_text())["notes"]["start"] == "other"
 
 
+@pytest.mark.usefixtures("files")
 def test_a_model_along_the_sequence_learns_from_windows_of_several_lengths(bigbird):
     values = {
         "data.genomes": '["genome.fa"]',
