@@ -1,7 +1,7 @@
 """Promoters at several spans against honest negatives: BigBird beside everything that must stand beside it.
 
     python benchmarks/genomics/promoters.py --genome chr16.fa.gz chr19.fa.gz chr22.fa.gz --sites epdnew.bed.gz \
-        --annotation chr16.gtf.gz chr19.gff3.gz chr22.gtf.gz --work /tmp/promoters \
+        --annotation chr16.gtf.gz chr19.gff3.gz chr22.gtf.gz --work FOLDER \
         --out benchmarks/results/promoters.json [--span 2000] [--negatives shifted] [--model bigbird] [--seed 0] \
         [--steps 3000]
 
