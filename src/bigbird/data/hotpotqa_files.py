@@ -35,7 +35,8 @@ def read_hotpotqa(path: Path) -> Iterator[MultiHopQuestion]:
 
     The paragraphs of a question make one document: each its title on a line of its own, then its sentences as they
     stand in the file, and an empty line between paragraphs. An answer's places are those in supporting sentences;
-    where these do not spell it, in supporting paragraphs and their titles, else anywhere.
+    where these do not spell it, in supporting paragraphs and their titles, else anywhere; capitals count unless the
+    document spells it with others alone.
 
     Supporting facts that name no sentence of the context stay among the `facts` and are counted and logged. A test
     set, which has neither answers nor facts, is read without them.
@@ -128,9 +129,13 @@ def _first_places(
     document: str, texts: Sequence[str], regions: Sequence[Sequence[AnswerSpan]]
 ) -> tuple[AnswerSpan, ...]:
     """Where the texts stand in the first of the regions that holds any."""
-    everywhere = sorted({span for text in texts for span in word_places(document, text)})
+    everywhere = _places(document, texts, match_case=True) or _places(document, texts, match_case=False)
     for region in regions:
         inside = [span for span in everywhere if any(a <= span.start and span.end <= b for a, b in region)]
         if inside:
             return tuple(inside)
     return ()
+
+
+def _places(document: str, texts: Sequence[str], *, match_case: bool) -> list[AnswerSpan]:
+    return sorted({span for text in texts for span in word_places(document, text, match_case=match_case)})

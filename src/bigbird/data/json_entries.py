@@ -89,5 +89,7 @@ class Entry:
 
     def _value(self, name: str) -> object:
         if not self.has(name):
-            raise DataError(f"{self.where}: there is no {name!r}; it has {', '.join(self.values) or 'nothing'}")
+            others = ", ".join(self.values) or "nothing"
+            fault = f"{name!r} is null" if name in self.values else f"there is no {name!r}; it has {others}"
+            raise DataError(f"{self.where}: {fault}")
         return self.values[name]

@@ -105,6 +105,7 @@ def _span(place: Entry, num_tokens: int) -> TokenSpan | None:
     if not span.is_place or span.end > num_tokens:
         raise DataError(
             f"{place.where}: tokens {span.start} to {span.end}, bytes {span.start_byte} to {span.end_byte} are no "
-            f"place on a page of {num_tokens:,} tokens; a start must lie before its end; where nothing answers all are -1"
+            f"place on a page of {num_tokens:,} tokens; a start must lie before its end, and where nothing answers all "
+            f"are -1"
         )
     return span

@@ -18,9 +18,9 @@ def places(document: str, text: str) -> Iterator[AnswerSpan]:
         start = document.find(text, start + len(text))
 
 
-def word_places(document: str, text: str) -> Iterator[AnswerSpan]:
+def word_places(document: str, text: str, *, match_case: bool = True) -> Iterator[AnswerSpan]:
     """Those of `places` that begin and end where words do: "art" is not in "party", "1" not in "1999"."""
-    for start, end in places(document, text):
+    for start, end in places(document, text) if match_case else _places_in_any_case(document, text):
         begins = start == 0 or not (document[start - 1].isalnum() and document[start].isalnum())
         ends = end == len(document) or not (document[end - 1].isalnum() and document[end].isalnum())
         if begins and ends:
@@ -31,6 +31,12 @@ def nearest_place(document: str, text: str, start: int) -> AnswerSpan | None:
     """The place that spells `text` nearest to character `start`; where none does, one that differs in white space."""
     found = list(places(document, text)) or list(_places_but_for_white_space(document, text))
     return min(found, key=lambda place: abs(place.start - start), default=None)
+
+
+def _places_in_any_case(document: str, text: str) -> Iterator[AnswerSpan]:
+    if text:
+        for match in re.finditer(re.escape(text), document, re.IGNORECASE):
+            yield AnswerSpan(*match.span())
 
 
 def _places_but_for_white_space(document: str, text: str) -> Iterator[AnswerSpan]:
