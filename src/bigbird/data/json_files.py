@@ -15,6 +15,7 @@ from bigbird.errors import DataError
 _LINE_ENDINGS = (".jsonl", ".ndjson")
 _BYTES_AT_ONCE = 1 << 20
 _WHITE = " \t\r\n"
+_AFTER_VALUE = frozenset(_WHITE + ",:]}")
 
 
 def read_entries(path: Path, *, list_name: str = "") -> Iterator[Entry]:
@@ -24,38 +25,45 @@ def read_entries(path: Path, *, list_name: str = "") -> Iterator[Entry]:
         data.json    [{…}, {…}]             one list
         data.json    {"data": [{…}, {…}]}   the list that an object holds under `list_name`
 
-    All may be gzip (.gz). A name in `list_name` without a list of that name in the file is an error.
+    All may be gzip (.gz). A file without any object is an error.
     """
-    if ending_of(path) in _LINE_ENDINGS:
-        for number, line in read_lines(path):
-            if line.strip():
-                yield Entry(_object(line, f"{path}:{number}"), f"{path}:{number}")
-        return
-    with open_binary(path) as file:
-        text = _Text(file, path)
-        if text.next_is("{"):
-            if not list_name:
-                raise DataError(f"{path} must hold a list of objects, [{{…}}, …], or end in .jsonl with one a line")
-            _go_to(text, list_name)
-        elif not text.next_is("["):
-            raise DataError(f"{path} is not JSON: it begins with {text.peek()!r}")
-        yield from _list(text, list_name or "entry")
+    is_empty = True
+    for entry in _lines(path) if ending_of(path) in _LINE_ENDINGS else _items(path, list_name):
+        is_empty = False
+        yield entry
+    if is_empty:
+        raise DataError(f"{path} holds no entries")
 
 
 def top_value(path: Path, name: str) -> object:
-    """The value under a name of the object that a whole JSON file is; None without it."""
+    """The value under a name of the object that a whole JSON file is; None without it, or of another kind of file."""
+    if ending_of(path) in _LINE_ENDINGS:
+        return None
     with open_binary(path) as file:
         text = _Text(file, path)
-        text.expect("{")
-        while not text.next_is("}"):
-            key = text.value()
-            text.expect(":")
+        for member in _members(text) if text.next() == "{" else ():
             value = text.value()
-            if key == name:
+            if member == name:
                 return value
-            if text.next_is(","):
-                text.expect(",")
     return None
+
+
+def _lines(path: Path) -> Iterator[Entry]:
+    for number, line in read_lines(path):
+        if line.strip():
+            yield Entry(_object(line, f"{path}:{number}"), f"{path}:{number}")
+
+
+def _items(path: Path, list_name: str) -> Iterator[Entry]:
+    with open_binary(path) as file:
+        text = _Text(file, path)
+        if text.next() == "{":
+            if not list_name:
+                raise DataError(f"{path} must hold a list of objects, [{{…}}, …], or end in .jsonl with one a line")
+            _go_to(text, list_name)
+        elif text.next() != "[":
+            raise DataError(f"{path} is not JSON: it begins with {text.next()!r}")
+        yield from _list(text, list_name or "entry")
 
 
 def _object(line: str, where: str) -> dict[str, object]:
@@ -68,35 +76,41 @@ def _object(line: str, where: str) -> dict[str, object]:
     return value
 
 
-def _go_to(text: _Text, list_name: str) -> None:
-    """Read an object's members up to the list of that name."""
+def _members(text: _Text) -> Iterator[str]:
+    """Names of an object; each time what comes next is the value, which the caller passes."""
     text.expect("{")
-    names = []
-    while not text.next_is("}"):
-        name = text.value()
+    while text.next() != "}":
+        name = str(text.value())
         text.expect(":")
-        if name == list_name:
-            if not text.next_is("["):
-                raise DataError(f"{text.path}: {list_name!r} must hold a list, it begins with {text.peek()!r}")
-            return
-        names.append(str(name))
-        text.value()
-        if text.next_is(","):
+        yield name
+        if text.next() == ",":
             text.expect(",")
+
+
+def _go_to(text: _Text, list_name: str) -> None:
+    """Pass an object's members up to the list of that name."""
+    names = []
+    for name in _members(text):
+        if name == list_name:
+            if text.next() != "[":
+                raise DataError(f"{text.path}: {list_name!r} must hold a list, it begins with {text.next()!r}")
+            return
+        names.append(name)
+        text.value()
     raise DataError(f"{text.path}: there is no list {list_name!r}; it has {', '.join(names) or 'nothing'}")
 
 
 def _list(text: _Text, name: str) -> Iterator[Entry]:
     text.expect("[")
     number = 0
-    while not text.next_is("]"):
+    while text.next() != "]":
         number += 1
         where = f"{text.path}, {name} {number}"
         value = text.value(where)
         if not isinstance(value, dict):
             raise DataError(f"{where} must be an object, got {value!r:.60}")
         yield Entry(value, where)
-        if not text.next_is("]"):
+        if text.next() != "]":
             text.expect(",", where)
     text.expect("]")
 
@@ -113,34 +127,27 @@ class _Text:
         self._place = 0  # of what comes next in _text
         self._is_over = False
 
-    def peek(self) -> str:
-        """The next character that is not white; "" at the end."""
+    def next(self) -> str:
+        """The next character that is not white; that a file is over in the middle is an error."""
         while True:
             while self._place < len(self._text):
                 if self._text[self._place] not in _WHITE:
                     return self._text[self._place]
                 self._place += 1
             if self._is_over:
-                return ""
+                raise DataError(f"{self.path} ends in the middle of its JSON. Copy or download it again.")
             self._more()
-
-    def next_is(self, character: str) -> bool:
-        """Whether it comes next; a file that is over in the middle is an error."""
-        found = self.peek()
-        if not found:
-            raise DataError(f"{self.path} ends in the middle of its JSON. Copy or download it again.")
-        return found == character
 
     def expect(self, character: str, where: str = "") -> None:
         """Pass a character that must come next."""
-        if not self.next_is(character):
+        if self.next() != character:
             after = f", after {where.rpartition(', ')[2]}" if where else ""
-            raise DataError(f"{self.path} is not valid JSON{after}: {character!r} must follow, not {self.peek()!r}")
+            raise DataError(f"{self.path} is not valid JSON{after}: {character!r} must follow, not {self.next()!r}")
         self._place += 1
 
     def value(self, where: str = "") -> object:
         """Pass a whole value of any kind."""
-        self.next_is("")
+        self.next()  # there is one
         while True:
             try:
                 value, end = self._json.raw_decode(self._text, self._place)
@@ -150,7 +157,7 @@ class _Text:
                         f"{where or self.path}: damaged or cut off: {error}. Copy or download it again."
                     ) from None
             else:
-                if end < len(self._text) or self._is_over:  # a number at the very end might go on
+                if self._is_over or self._text[end : end + 1] in _AFTER_VALUE:  # else a number might go on: 1 of 1.5
                     self._place = end
                     return value
             self._more()
