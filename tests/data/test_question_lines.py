@@ -66,6 +66,12 @@ def test_a_single_question_needs_a_document_and_a_question(read):
     assert (other.name, other.title, other.answers, other.is_impossible) == ("a.jsonl:2", "", (), True)
 
 
+def test_neighbours_that_share_a_document_share_its_memory(read):
+    one, other, last = read(*({"document": text, "question": "?"} for text in ("a long one", "a long one", "another")))
+    assert one.document is other.document
+    assert last.document == "another"
+
+
 def test_an_answer_given_as_text_stands_for_every_place_as_whole_words(read):
     (one,) = read({"document": "art, party, art", "question": "?", "answers": ["art"]})
     assert one.answers == ((0, 3), (12, 15))

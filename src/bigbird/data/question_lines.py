@@ -28,8 +28,10 @@ from bigbird.errors import DataError
 
 def read_questions(path: Path) -> Iterator[Question]:
     """The questions of a file, in its order; plain or gzip. Faults name the line."""
+    document = ""
     for number, line in enumerate(read_entries(path), start=1):
-        document = line.text("document")
+        if line.text("document") != document:  # neighbours that share one share its memory
+            document = line.text("document")
         title = line.text("title", "")
         asked = line.entries("questions") if line.has("questions") else iter((line,))
         for place, one in enumerate(asked, start=1):
