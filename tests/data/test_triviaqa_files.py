@@ -93,6 +93,15 @@ def test_faults_name_the_question(read, changes, said):
         read(ROW | changes)
 
 
+def test_a_page_may_hold_any_character_and_must_be_utf_8(read, tmp_path):
+    page = tmp_path / "evidence/web/35/36.txt"
+    page.write_bytes("\ufeffone\0 two\r\u2028".encode())  # pages of the web hold such
+    assert read(ROW)[0].document.endswith("\n\none\0 two\n\u2028")
+    page.write_bytes(b"one \xff")
+    with pytest.raises(DataError, match=r"36\.txt: byte 5 is not UTF-8 text"):
+        read(ROW)
+
+
 def test_places_are_found_through_punctuation_articles_and_capitals():
     def found(document, *aliases):
         return [document[start:end] for start, end in alias_places(document, aliases)]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from bigbird.data.alias_places import alias_places
 from bigbird.data.answer_text import trivia_text
-from bigbird.data.files import read_lines
+from bigbird.data.files import open_binary
 from bigbird.data.json_entries import Entry
 from bigbird.data.json_files import read_entries, top_value
 from bigbird.data.questions import Question
@@ -85,7 +85,12 @@ def _page_text(page: _Page, where: str) -> str:
             f"{where}: there is no evidence file {page.path}; give the folder that holds wikipedia/ and web/, which "
             f"the archive calls evidence"
         )
-    text = "\n".join(line for _, line in read_lines(page.path))
+    with open_binary(page.path) as file:
+        data = file.read()
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{page.path}: byte {error.start + 1} is not UTF-8 text") from None
     return f"{page.title}\n{text}" if page.title else text
 
 

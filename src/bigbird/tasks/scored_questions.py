@@ -16,12 +16,12 @@ from bigbird.tasks.metrics import Estimate
 Answer = TypeVar("Answer")
 
 
-def in_order(questions: Sequence[Question], by_name: Mapping[str, Answer], *, source: str) -> list[Answer]:
+def in_order(names: Sequence[str], by_name: Mapping[str, Answer], *, source: str) -> list[Answer]:
     """One answer per question out of a table such as a file of predictions, which must have all, and no others.
 
+    names   of the questions, in their order
     source  of the table, for errors
     """
-    names = [question.name for question in questions]
     if twice := len(names) - len(set(names)):
         raise DataError(f"{source}: {twice} questions have a name that another has too; names must tell them apart")
     missing = [name for name in names if name not in by_name]
