@@ -86,6 +86,14 @@ def test_the_threshold_of_the_best_f1_counts_equal_scores_together():
     ]
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_no_threshold_parts_equal_scores(order):
+    questions = [question(Annotation(C), Annotation(C)), question(NOTHING)]
+    answers = [LongShortAnswer(C, long_score=4)] * 2
+    long = long_short_scores([questions[number] for number in order], answers).long
+    assert (long.f1.value, long.precision, long.recall) == pytest.approx((2 / 3, 1 / 2, 1))
+
+
 def test_nothing_right_is_a_threshold_of_0():
     long = long_short_scores([question(NOTHING)] * 2, [LongShortAnswer(C, long_score=3)] * 2).long
     assert (long.f1.value, long.precision, long.recall, long.threshold) == (0, 0, 0, 0)
