@@ -1,0 +1,132 @@
+"""The question sets of a data folder in forms that the package reads: its own plain lines, and HotpotQA's format.
+
+    python benchmarks/question_data.py ../shared/data/nlp --out questions
+
+    cuad.jsonl, covidqa.jsonl    for `bigbird.data.question_lines.read_questions`
+    hotpotqa.jsonl               for `bigbird.data.hotpotqa_files.read_hotpotqa`, with supporting sentences
+    hotpotqa_dev.jsonl, musique.jsonl, 2wiki.jsonl    likewise; a paragraph counts as one sentence, supporting or not
+
+hotpotqa_dev.jsonl and the questions "dev" of hotpotqa.jsonl overlap. To a question of 2wiki come distractors out of its
+corpus, as many as make --paragraphs paragraphs, drawn for its name and shuffled with the supporting ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bigbird.data.files import written_whole
+from bigbird.data.question_lines import write_questions
+from bigbird.data.questions import AnswerSpan, Question
+
+Row = Mapping[str, Any]
+
+PARAGRAPHS = 40
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """Objects of a compressed file of JSON lines."""
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
+
+
+def squad_questions(path: Path) -> Iterator[Question]:
+    """Those of cuad and covidqa: a document a line, its questions as SQuAD has them."""
+    for row in rows(path):
+        for asked in row["qas"]:
+            answers = asked["answers"]
+            spans = (AnswerSpan(one["answer_start"], one["answer_start"] + len(one["text"])) for one in answers)
+            yield Question(
+                name=str(asked["id"]),
+                title=str(row.get("title") or row["document_id"]),
+                question=asked["question"],
+                document=row["context"],
+                answers=tuple(dict.fromkeys(spans)),
+                accepted=tuple(one["text"] for one in answers),
+                is_impossible=asked["is_impossible"],
+            )
+
+
+def hotpotqa(folder: Path) -> Iterator[Row]:
+    """As the file has them: 100 of the training set and 100 of dev, `split` says which; those without an id get one."""
+    for number, row in enumerate(rows(folder / "hotpotqa/hotpot_sp.jsonl.gz")):
+        yield {**row, "_id": row["id"] or f"{row['split']}-{number}"}
+
+
+def hotpotqa_dev(folder: Path) -> Iterator[Row]:
+    """Questions of dev with supporting paragraphs."""
+    for row in rows(folder / "hotpotqa/hotpot_dev500.jsonl.gz"):
+        paragraphs = [(one["title"], one["text"], one["supporting"]) for one in row["paragraphs"]]
+        yield by_paragraph(row, row["answers"], paragraphs)
+
+
+def musique(folder: Path) -> Iterator[Row]:
+    """Questions of the training set with 20 paragraphs each; several may have one title, so they are numbered."""
+    for row in rows(folder / "musique/musique_train100.jsonl.gz"):
+        paragraphs = [
+            (f"{one['title']} ({one['idx']})", one["paragraph_text"], one["is_supporting"]) for one in row["paragraphs"]
+        ]
+        yield by_paragraph(row, [row["answer"], *row["answer_aliases"]], paragraphs)
+
+
+def two_wiki(folder: Path, num_paragraphs: int) -> Iterator[Row]:
+    """Questions whose paragraphs lie among others of the corpus."""
+    corpus = {row["title"]: row["text"] for row in rows(folder / "2wiki/corpus.jsonl.gz")}
+    titles = sorted(corpus)
+    for row in rows(folder / "2wiki/questions.jsonl.gz"):
+        draw = random.Random(row["_id"])  # noqa: S311
+        supporting = list(dict.fromkeys(title for title, _ in row["supporting_facts"]))
+        others = [title for title in draw.sample(titles, num_paragraphs) if title not in supporting]
+        chosen = supporting + others[: max(num_paragraphs - len(supporting), 0)]
+        draw.shuffle(chosen)
+        paragraphs = [(title, corpus[title], title in supporting) for title in chosen]
+        yield by_paragraph(row, [row["answer"]], paragraphs)
+
+
+def by_paragraph(row: Row, answers: list[str], paragraphs: Iterable[tuple[str, str, bool]]) -> Row:
+    """A question in HotpotQA's format, each paragraph a sentence."""
+    every = list(paragraphs)
+    return {
+        "_id": row.get("_id") or row["id"],
+        "question": row["question"],
+        "answer": answers[0],
+        "answer_aliases": answers[1:],
+        "type": row.get("type", ""),
+        "context": [[title, [text]] for title, text, _ in every],
+        "supporting_facts": [[title, 0] for title, _, is_supporting in every if is_supporting],
+    }
+
+
+def write_lines(path: Path, lines: Iterable[Row]) -> None:
+    """One object a line."""
+    with written_whole(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
+        for line in lines:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def main() -> None:
+    """Write all sets."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--paragraphs", type=int, default=PARAGRAPHS, help="of a question of 2wiki")
+    given = parser.parse_args()
+    for name in ("cuad", "covidqa"):
+        write_questions(given.out / f"{name}.jsonl", squad_questions(given.data / name / f"{name}.jsonl.gz"))
+    sets: dict[str, Callable[[Path], Iterator[Row]]] = {
+        "hotpotqa": hotpotqa,
+        "hotpotqa_dev": hotpotqa_dev,
+        "musique": musique,
+        "2wiki": lambda folder: two_wiki(folder, given.paragraphs),
+    }
+    for name, questions in sets.items():
+        write_lines(given.out / f"{name}.jsonl", questions(given.data))
+
+
+if __name__ == "__main__":
+    main()
