@@ -21,6 +21,7 @@ from bigbird.tasks.characters import trimmed
 from bigbird.tasks.span_decoding import decoded
 from bigbird.tasks.span_windows import document_tokens
 from bigbird.tokenizers import DnaTokenizer
+from bigbird.training.context import check_task
 from reader_models import SMALL
 
 SURE = 40.0
@@ -314,3 +315,9 @@ def test_questions_are_checked_before_a_run(vocabularies):
         SMALL.check([readers.needle(0), asked("red")], vocabularies["bert"])
     with pytest.raises(DataError, match=r"has 17 tokens"):
         SMALL.check([replace(readers.needle(0), question="red " * 17)], vocabularies["bert"])
+
+
+def test_windows_are_not_divided_over_processes():
+    check_task(SMALL, 1)
+    with pytest.raises(ConfigError, match=r"where an answer starts is told by all tokens of a window together"):
+        check_task(SMALL, 2)

@@ -35,8 +35,8 @@ def evaluate(
         Path,
         typer.Argument(
             help="Labelled records: .csv, .tsv or .jsonl, or DeepSEA's .mat, .h5 and .csv. For a model that answers "
-            "questions these: .jsonl. Or the folder of a corpus or a window set. For a model of chromatin profiles also "
-            "peaks: .bed, .narrowPeak (with --genome).",
+            "questions these: .jsonl. Or the folder of a corpus or a window set. For a model of chromatin profiles "
+            "also peaks: .bed, .narrowPeak (with --genome).",
             readable=False,
         ),
     ],
