@@ -11,12 +11,13 @@ from torch import nn
 
 from bigbird.checkpoint import LoadedModel
 from bigbird.data.held_out import check_block_size, check_longest, check_tokenizer
+from bigbird.data.question_files import QuestionSource
 from bigbird.data.records import Record
 from bigbird.data.sources import Datasets, FixedRecords, RecordSource
 from bigbird.errors import ConfigError, DataError
 from bigbird.interop.starting import read_start
 from bigbird.model.encoder import EncoderConfig
-from bigbird.tasks import AnyTask, BinClassification, Classification, MaskedLM, TokenClassification
+from bigbird.tasks import AnyTask, BinClassification, Classification, MaskedLM, SpanQA, TokenClassification
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer
 from bigbird.training import room
 from bigbird.training.step import seeded
@@ -58,9 +59,15 @@ def starting_point(
     start  `Scratch`, or a model to take over, see `read_start`
     task   a task with labels takes those of the training records, unless it names its own
     """
-    task = task if isinstance(task, MaskedLM) else _with_labels(task, datasets)
+    task = task if isinstance(task, MaskedLM | SpanQA) else _with_labels(task, datasets)
     check_longest(datasets, task.max_length)
     if isinstance(start, Scratch):
+        if isinstance(task, SpanQA):
+            raise ConfigError(
+                "a model that answers questions begins from one that has read much text; with random weights it would "
+                "learn next to nothing. Set start=FOLDER (or OWNER/NAME of the Hub), a model of BERT's, RoBERTa's or "
+                "BigBird's kind, or of bigbird train text.pretrain."
+            )
         tokenizer = _new_tokenizer(start, datasets)
         bases = tokenizer.bases_per_token if isinstance(tokenizer, KmerTokenizer) else 0
         encoder = replace(start.encoder, vocab_size=tokenizer.vocab_size, bases_per_token=bases)
@@ -98,7 +105,9 @@ def _labels_of(record: Record, column: str) -> Iterator[str]:
 
 def _check_records(source: RecordSource, task: AnyTask, tokenizer: Tokenizer) -> None:
     """Encode a record of every kind there is, so that labels the task does not know are found before the first step."""
-    if not isinstance(source, FixedRecords):
+    if isinstance(source, QuestionSource) and isinstance(task, SpanQA):
+        task.check(source.questions, tokenizer)
+    if not isinstance(source, FixedRecords) or isinstance(task, SpanQA):
         return
     kinds: dict[object, Record] = {}
     for record in source.records:

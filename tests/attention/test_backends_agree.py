@@ -62,13 +62,15 @@ def assert_as_exact_as_the_reference(backend, dtype, q, k, v, **arguments):
 
 @st.composite
 def specs(draw):
+    graph = draw(st.sampled_from(GRAPHS))
     return PatternSpec(
         block_size=draw(st.sampled_from([1, 2, 3, 5, 8, 13, 16, 31, 32, 64, 100, 128])),
         window_blocks=draw(st.integers(0, 5)),
         global_blocks=draw(st.integers(0, 4)),
         random_blocks=draw(st.integers(0, 4)),
-        graph=draw(st.sampled_from(GRAPHS)),
+        graph=graph,
         seed=draw(st.integers(0, 3)),
+        global_at=draw(st.sampled_from(["ends"] if graph.startswith("transformers") else ["ends", "start"])),
     )
 
 

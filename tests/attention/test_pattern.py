@@ -65,6 +65,22 @@ def test_global_blocks_stand_at_both_ends(global_blocks, ends):
     assert all(listed(pattern, 0, row) == list(range(12)) for row in ends)
 
 
+@pytest.mark.parametrize("graph", ["paper", "checkpoint"])
+def test_global_blocks_at_the_start_are_its_first_blocks_alone(graph):
+    spec = PatternSpec(graph=graph, random_blocks=1, global_at="start")
+    assert spec.num_global_at_end == 0
+    counts = spec.build(num_blocks=30, num_heads=2).counts() > 0
+    assert counts[:, :2].all()  # they see all
+    assert counts[:, :, :2].all()  # and are seen by all
+    assert not counts[:, 2:].all(2).any()
+    assert not counts[:, :, 2:].all(1).any()
+
+
+def test_global_blocks_stand_at_both_ends_unless_asked_for():
+    assert PatternSpec().global_at == "ends"
+    assert PatternSpec(global_blocks=3).num_global_at_end == 1
+
+
 @pytest.mark.parametrize("graph", ["paper", "checkpoint", "transformers-train", "transformers-eval"])
 @pytest.mark.parametrize("num_blocks", [1, 2, 5, 8])
 def test_a_document_with_too_few_blocks_sees_all_of_itself(graph, num_blocks):
@@ -125,6 +141,11 @@ def test_packing_full_documents_keeps_the_lists_shared():
         ({"seed": -3}, r"seed must be from 0 to 2147483647, got -3"),
         ({"seed": 2**31}, r"seed must be from 0 to 2147483647, got 2147483648"),
         ({"graph": "papper"}, r"graph must be one of paper, checkpoint, .*got 'papper'"),
+        ({"global_at": "middle"}, r"global_at must be one of ends, start, got 'middle'"),
+        (
+            {"graph": "transformers-eval", "global_at": "start"},
+            r"graph 'transformers-eval' has global blocks at both ends, .* Set global_at 'ends', or graph 'paper'",
+        ),
     ],
 )
 def test_a_spec_refuses_what_makes_no_pattern(arguments, message):

@@ -184,6 +184,7 @@ def test_an_older_folder_is_never_replaced(tmp_path):
         ({"positions": "rotary"}, r"positions is 'rotary'; transformers' BigBird knows positions 'learned' alone"),
         ({"num_token_types": 0}, r"num_token_types is 0; transformers' BigBird needs at least 1"),
         ({"pattern": PatternSpec(global_blocks=4)}, r"Another pattern is another function, so it cannot be written"),
+        ({"pattern": PatternSpec(global_at="start")}, r"Another pattern is another function, so it cannot be written"),
         ({"pattern": PatternSpec(graph="checkpoint", window_blocks=5)}, r"this model has PatternSpec\("),
         ({"pattern": PatternSpec(graph="checkpoint", seed=1)}, r"2 global blocks and seed 0; this model has"),
     ],

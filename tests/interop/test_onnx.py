@@ -119,6 +119,15 @@ def test_onnxruntime_gives_our_answers_for_any_batch_and_length(name, exported):
         assert_ours(found, model, token_ids, key_mask, types_of(name, types))
 
 
+@pytest.mark.parametrize("graph", ["paper", "checkpoint"])
+def test_the_exported_form_knows_global_blocks_at_the_start(graph):
+    model = with_random_numbers(lambda: Encoder(config(graph, pattern={"global_blocks": 3, "global_at": "start"})))
+    padded = PaddedModel(model, max_length=288)
+    token_ids, key_mask, types = padded_batch(list(range(100, 288, 16)), 288)
+    with torch.no_grad():
+        assert_ours([padded(token_ids, key_mask, types)], model, token_ids, key_mask, types)
+
+
 @pytest.mark.parametrize("graph", GRAPHS)
 @pytest.mark.parametrize(
     "pattern",

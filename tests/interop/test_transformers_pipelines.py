@@ -20,9 +20,9 @@ from bigbird.model.published_heads import SpanReader
 transformers = pytest.importorskip("transformers")
 
 import bigbird.interop.transformers_pipelines  # noqa: E402, F401 - registers the pipelines
-from bigbird.interop.transformers_answers import AnswerWindow, best_answers  # noqa: E402
 from bigbird.interop.transformers_models import from_bigbird  # noqa: E402
 from bigbird.interop.transformers_windows import longest_input  # noqa: E402
+from bigbird.tasks.answers import AnswerWindow, best_answers  # noqa: E402
 from small_tokenizers import WORDS, spaced_tokenizer, word_tokenizer  # noqa: E402
 
 TOKENIZER = word_tokenizer()

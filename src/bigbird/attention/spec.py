@@ -15,7 +15,7 @@ from bigbird.attention.pattern import BlockPattern, lasting
 from bigbird.errors import ConfigError, ShapeError
 
 Graph = Literal["paper", "checkpoint", "transformers-train", "transformers-eval"]
-
+GlobalAt = Literal["ends", "start"]
 
 _MAX_SEED = 2**31  # the layer's number is added, and the published tables take 32 bits
 
@@ -26,8 +26,9 @@ class PatternSpec:
 
     block_size     tokens per block (the paper's b)
     window_blocks  blocks around the query block, itself included (w); an even number reaches one further to the left
-    global_blocks  blocks that see all and are seen by all (g): the first half, rounded up, at the document's start,
-                   the rest at its end
+    global_blocks  blocks that see all and are seen by all (g)
+    global_at      "ends": half of them, rounded up, at the document's start, the rest at its end
+                   "start": all at its start, where a question stands (the paper's ITC for question answering)
     random_blocks  random key blocks per query block that is not global (r)
     graph          "paper": distinct random blocks from the whole document
                    "checkpoint": the table published BigBird weights were trained with
@@ -44,6 +45,7 @@ class PatternSpec:
     random_blocks: int = 3
     graph: Graph = "paper"
     seed: int = 0
+    global_at: GlobalAt = "ends"
 
     def __post_init__(self) -> None:
         for name, least in {"block_size": 1, "window_blocks": 0, "global_blocks": 0, "random_blocks": 0}.items():
@@ -53,6 +55,13 @@ class PatternSpec:
             raise ConfigError(f"seed must be from 0 to {_MAX_SEED - 1}, got {self.seed}")
         if self.graph not in get_args(Graph):
             raise ConfigError(f"graph must be one of {', '.join(get_args(Graph))}, got {self.graph!r}")
+        if self.global_at not in get_args(GlobalAt):
+            raise ConfigError(f"global_at must be one of {', '.join(get_args(GlobalAt))}, got {self.global_at!r}")
+        if self.global_at == "start" and self.graph.startswith("transformers"):
+            raise ConfigError(
+                f"graph {self.graph!r} has global blocks at both ends, as that library computes it. Set global_at "
+                f"'ends', or graph 'paper' or 'checkpoint'."
+            )
 
     def build(
         self, *, num_blocks: int, num_heads: int, layer: int = 0, num_key_blocks: int | None = None
@@ -71,6 +80,11 @@ class PatternSpec:
     def blocks_for(self, length: int) -> int:
         """How many blocks `length` tokens fill; the last may be partly empty."""
         return -(-length // self.block_size)
+
+    @property
+    def num_global_at_end(self) -> int:
+        """Global blocks at a document's end; the others stand at its start."""
+        return self.global_blocks // 2 if self.global_at == "ends" else 0
 
     @property
     def num_full_blocks(self) -> int:
@@ -124,7 +138,7 @@ def _window_and_global(spec: PatternSpec, num_query_blocks: int, num_key_blocks:
 
 
 def _is_global(spec: PatternSpec, num_blocks: int) -> NDArray[np.bool_]:
-    block, at_end = np.arange(num_blocks), spec.global_blocks // 2
+    block, at_end = np.arange(num_blocks), spec.num_global_at_end
     return (block < spec.global_blocks - at_end) | (block >= num_blocks - at_end)
 
 

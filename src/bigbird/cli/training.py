@@ -206,7 +206,10 @@ def _folder_of(name: str) -> str:
 def _next_step(run: RunConfig, model: Path) -> str:
     """What to do with the model of a run."""
     from bigbird.data.prepared import PreparedData
+    from bigbird.data.question_files import QuestionData
 
+    if isinstance(run.data, QuestionData):
+        return f"score it with: bigbird evaluate {model} {run.data.validation}"
     if isinstance(run.data, PreparedData):
         return f"score it with: bigbird evaluate {model} {run.data.corpus}"
     return f"use it with: bigbird predict {model} FILE"

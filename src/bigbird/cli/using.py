@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bigbird.data.intervals import Feature, Interval
     from bigbird.data.packing import TokenRow
     from bigbird.data.records import Record
+    from bigbird.data.sources import Item
     from bigbird.genomics.scan import ScanConfig
     from bigbird.predictor import Predictor
 
@@ -33,8 +34,9 @@ def evaluate(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Labelled records: .csv, .tsv or .jsonl, or DeepSEA's .mat, .h5 and .csv. Or the folder of a corpus "
-            "or a window set. For a model of chromatin profiles also peaks: .bed, .narrowPeak (with --genome).",
+            help="Labelled records: .csv, .tsv or .jsonl, or DeepSEA's .mat, .h5 and .csv. For a model that answers "
+            "questions these: .jsonl. Or the folder of a corpus or a window set. For a model of chromatin profiles "
+            "also peaks: .bed, .narrowPeak (with --genome).",
             readable=False,
         ),
     ],
@@ -227,11 +229,18 @@ def _scan_into(
 
 def scored_records(
     predictor: Predictor, model: str, data: Path, genome: list[Path] | None, region: list[str] | None
-) -> Sequence[Record]:
-    """Labelled records: of a table, or for a model of bins those of peaks in some regions."""
+) -> Sequence[Item]:
+    """Labelled records: of a table, of a model that answers questions these, or of bins those of peaks in regions."""
+    from bigbird.data.question_files import read_questions
+    from bigbird.tasks import SpanQA
+
     is_of_peaks = answers_in_bins(predictor) and holds_peaks(data)
     if region and not is_of_peaks:
         raise InputError("--region is for a model of chromatin profiles and a file of peaks (.bed, .narrowPeak)")
+    if isinstance(predictor.loaded.task, SpanQA):
+        if genome:
+            raise InputError(f"--genome is for records of DNA, and {model} answers questions about texts")
+        return read_questions(data)
     if is_of_peaks:
         return records_of_peaks(predictor, data, genome, region)
     return records_for(predictor, model, data, genome)
@@ -326,8 +335,14 @@ def records_for(predictor: Predictor, model: str, data: Path, genome: list[Path]
     from bigbird.data.deepsea_files import is_deepsea
     from bigbird.data.records import read_records
     from bigbird.genomics.deepsea import DeepSeaData, whole_bins
+    from bigbird.tasks import SpanQA
     from bigbird.tokenizers import TextTokenizer
 
+    if isinstance(predictor.loaded.task, SpanQA):
+        raise InputError(
+            f"{model} answers questions, and records have none. Ask it: bigbird ask; or score it on a file of "
+            f"questions: bigbird evaluate {model} QUESTIONS.jsonl"
+        )
     if isinstance(predictor.loaded.tokenizer, TextTokenizer):
         raise InputError(
             f"{model} reads text, and records are DNA. To score it: bigbird prepare TEXTS --out corpus --tokenizer "

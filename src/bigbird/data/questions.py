@@ -26,6 +26,7 @@ class Question:
     answers        every place that answers it; () where nothing does, or nothing is known
     accepted       answers as strings, which scorers compare with; those at `answers` where a file gives no others
     is_impossible  the document is known to hold no answer
+    draw           key for random choices a task makes for this question, such as which windows to show
     """
 
     question: str
@@ -35,6 +36,7 @@ class Question:
     answers: tuple[AnswerSpan, ...] = ()
     accepted: tuple[str, ...] = ()
     is_impossible: bool = False
+    draw: int = 0
 
     def __post_init__(self) -> None:
         for start, end in self.answers:

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from bigbird import randomness
 from bigbird.data.genome import Genome
 from bigbird.data.packing import TokenRow
+from bigbird.data.questions import Question
 from bigbird.data.records import Record, labels_of, read_records, stranded_labels
 from bigbird.data.segment_pairs import PairRow
 from bigbird.errors import ConfigError
 from bigbird.tokenizers import Tokenizer
 
-Item = Record | TokenRow | PairRow  # what a source gives: records to be tokenized, or tokens of a prepared corpus
+Item = (
+    Record | TokenRow | PairRow | Question
+)  # what a source gives: records to be tokenized, or tokens of a prepared corpus
 
 
 class RecordSource(Protocol):

@@ -52,7 +52,7 @@ class SeenBlocks(nn.Module):
 
     def at_global(self, num_blocks: Tensor) -> Tensor:
         """Numbers of the global blocks: int64 [batch, global_blocks], repeated in short documents."""
-        at_end = self.spec.global_blocks // 2
+        at_end = self.spec.num_global_at_end
         first = torch.arange(self.spec.global_blocks - at_end).expand(num_blocks.shape[0], -1)
         last = num_blocks[:, None] - at_end + torch.arange(at_end)
         return torch.minimum(torch.cat((first, last), dim=1), num_blocks[:, None] - 1).clamp_min(0)
@@ -60,7 +60,7 @@ class SeenBlocks(nn.Module):
     def always(self, num_blocks: Tensor, query_block: Tensor) -> Seen:
         """Window and global blocks; num_blocks int64 [batch], query_block int64 [query_blocks]: lists is 1."""
         spec, count = self.spec, num_blocks[:, None, None, None]
-        at_end = spec.global_blocks // 2
+        at_end = spec.num_global_at_end
         at_start = spec.global_blocks - at_end
         shape = (num_blocks.shape[0], 1, query_block.shape[0], -1)
         window = query_block[:, None] + (torch.arange(spec.window_blocks) - spec.window_blocks // 2)
@@ -119,7 +119,7 @@ def _random_table(
 
 def _continues(longer: Tensor, rows: Tensor, spec: PatternSpec) -> bool:
     """Whether a document's rows are the first rows of a longer one's, but for blocks behind its end."""
-    count, at_end = len(rows), spec.global_blocks // 2
+    count, at_end = len(rows), spec.num_global_at_end
     if len(longer) < count or longer.shape[1:] != rows.shape[1:]:
         return False
     inner = slice(spec.global_blocks - at_end, count - at_end)
@@ -134,7 +134,7 @@ def _ascending(rows: Tensor, num_blocks: int) -> Tensor:
 def _random_rows(spec: PatternSpec, num_heads: int, layer: int, num_blocks: int) -> Tensor:
     """Blocks seen beyond window and global ones, as often as they count: [query_blocks, lists, random_blocks]."""
     pattern = spec.build(num_blocks=num_blocks, num_heads=num_heads, layer=layer)
-    at_end = spec.global_blocks // 2
+    at_end = spec.num_global_at_end
     query, key = pattern.rows % num_blocks, pattern.key_blocks
     offset = key - query + spec.window_blocks // 2
     is_global = [(x < spec.global_blocks - at_end) | (x >= num_blocks - at_end) for x in (query, key)]

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from bigbird.errors import ConfigError, DataError
-from bigbird.interop.transformers_answers import AnswerWindow, best_answers
 from bigbird.interop.transformers_library import part
 from bigbird.interop.transformers_windows import accepted, cut, longest_input
+from bigbird.tasks.answers import AnswerWindow, best_answers
 
 part()  # of a version that we know
 

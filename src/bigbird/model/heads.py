@@ -84,6 +84,27 @@ class TokenClassifier(nn.Module):
         return logits
 
 
+class SpanFinder(nn.Module):
+    """How likely an answer starts and ends at each token: [total, 2] logits, read straight off the encoder (BERT's)."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.ends = Linear(config.hidden_size, 2)
+
+    def forward(self, token_ids: Tensor, layout: Layout, *, token_types: Tensor | None = None) -> Tensor:
+        """token_ids, token_types: packed int64 [total] -> [total, 2]; logits in filling mean nothing.
+
+        token_types  those that the encoder has no vector for count as the last it has
+        """
+        num_types = self.encoder.config.num_token_types
+        types = token_types.clamp(max=num_types - 1) if num_types and token_types is not None else None
+        encoded = self.encoder(token_ids, token_types=types, layout=layout)
+        logits: Tensor = self.ends(self.dropout(encoded))
+        return logits
+
+
 class Bins(NamedTuple):
     """Which tokens of a row are read together.
 

@@ -6,14 +6,17 @@ from bigbird.tasks.classification import Classification, SequenceLabels
 from bigbird.tasks.masked_lm import MaskedLM
 from bigbird.tasks.masked_scores import MaskedScore
 from bigbird.tasks.metrics import Estimate
+from bigbird.tasks.span_decoding import SpanAnswer, SpanAnswers
+from bigbird.tasks.span_qa import SpanQA
 from bigbird.tasks.token_classification import TokenClassification, TokenLabels
 
-AnyTask = BinClassification | Classification | MaskedLM | TokenClassification
+AnyTask = BinClassification | Classification | MaskedLM | SpanQA | TokenClassification
 
 TASKS: dict[str, type[AnyTask]] = {
     "bin-classification": BinClassification,
     "classification": Classification,
     "masked-lm": MaskedLM,
+    "span-qa": SpanQA,
     "token-classification": TokenClassification,
 }
 
@@ -31,6 +34,9 @@ __all__ = [
     "MaskedScore",
     "Prediction",
     "SequenceLabels",
+    "SpanAnswer",
+    "SpanAnswers",
+    "SpanQA",
     "Task",
     "TokenClassification",
     "TokenLabels",

@@ -39,6 +39,7 @@ class Example(NamedTuple):
     order        0 when the second text follows the first, 1 when it is any other, -1 when nobody asks
     bins         int64 [length], the bin of the record each token lies in, counted in reading direction; -1 for none.
                  Those of a window follow one another. None for tasks without bins
+    first_token  number, among a document's tokens, of the first that stands in the window; 0 unless the task asks
     """
 
     record: int
@@ -51,6 +52,7 @@ class Example(NamedTuple):
     token_types: NDArray[np.int64] | None = None
     order: int = -1
     bins: NDArray[np.int64] | None = None
+    first_token: int = 0
 
 
 class Batch(NamedTuple):

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bigbird.data.packing import TokenRow
+from bigbird.data.records import Record
 from bigbird.data.segment_pairs import PairRow
 from bigbird.data.sources import Item
 from bigbird.errors import ConfigError
@@ -84,6 +85,7 @@ class MaskedLM:
             return [making.of_pieces((piece,), index) for piece in record.pieces]
         if isinstance(record, PairRow):
             return [making.of_pair(pair, index) for pair in record.pairs]
+        assert isinstance(record, Record)
         windows = token_windows(record, tokenizer, max_length=self.max_length, overlap=self.overlap, strands="given")
         return [making.of_window(window, record.draw, index) for window in windows]
 

@@ -61,6 +61,17 @@ def best_answers(
     ]
 
 
+def span_scores(start: NDArray[np.float64], end: NDArray[np.float64], longest: int) -> NDArray[np.float64]:
+    """The sum for every span of at most `longest` tokens, [tokens, reach]: from token i to token i + reach.
+
+    start, end  float64 [tokens]; -inf where none may start or end, as for spans beyond the last token
+    """
+    width = min(longest, len(start))
+    behind = np.pad(end, (0, width - 1), constant_values=-np.inf)
+    sums: NDArray[np.float64] = start[:, None] + np.lib.stride_tricks.sliding_window_view(behind, width)
+    return sums
+
+
 def _log_probabilities(
     logits: list[NDArray[np.float64]], windows: Sequence[AnswerWindow], may_be_impossible: bool
 ) -> list[NDArray[np.float64]]:
@@ -86,10 +97,8 @@ def _best_of_window(
     max_answer_length: int,
 ) -> Iterator[tuple[tuple[int, int], float]]:
     """The window's best answers with their scores, until `top_k` are distinct; no other is among those of all."""
-    count = len(window.offsets)
-    width = min(max_answer_length, count)
-    behind = np.pad(end[window.places], (0, width - 1), constant_values=-np.inf)  # beyond the window nothing ends
-    scores = start[window.places, None] + np.lib.stride_tricks.sliding_window_view(behind, width)
+    scores = span_scores(start[window.places], end[window.places], max_answer_length)
+    width = scores.shape[1]
     found: set[tuple[int, int]] = set()
     for cell in np.argsort(-scores, axis=None, kind="stable"):
         first, reach = divmod(int(cell), width)

@@ -1,0 +1,184 @@
+"""A question and its document as windows of tokens, with the labelled answers where they stand.
+
+    document   t0 t1 t2 t3 t4 t5 t6 t7 t8        answer t4 t5, overlap 2
+    window 0   [CLS] q q [SEP] t0 t1 t2 t3 t4 [SEP]                 a part of the answer
+    window 1   [CLS] q q [SEP]          t3 t4 t5 t6 t7 [SEP]        all of it
+    window 2   [CLS] q q [SEP]                   t6 t7 t8 [SEP]     none of it
+
+An answer of up to `overlap` tokens stands whole in some window, wherever it is. For a longer one training gets a window
+more, laid around it; only one that no window can hold is left out, with a warning that names it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigbird import randomness
+from bigbird.data.questions import Question
+from bigbird.errors import ConfigError, DataError
+from bigbird.tasks.base import Example
+from bigbird.tasks.characters import trimmed
+from bigbird.tokenizers import Encoding, TextTokenizer, Tokenizer
+
+log = logging.getLogger(__name__)
+
+_KEPT, _KEPT_DOCUMENTS = 20, 4  # second part of the key of draws; documents are asked many questions, one by one
+
+
+class DocumentTokens(NamedTuple):
+    """A document without a question.
+
+    encoding      its tokens
+    starts, ends  int64 [tokens], the characters that an answer beginning or ending with the token has: whole ones, as
+                  people see them, without blanks around
+    may_answer    bool [tokens], False for blanks
+    """
+
+    encoding: Encoding
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    may_answer: NDArray[np.bool_]
+
+    def tokens_of(self, start: int, end: int) -> tuple[int, int] | None:
+        """The first and the last token of the smallest answer that covers characters [start, end).
+
+        None when no token stands for any of them.
+        """
+        places = np.flatnonzero(self.may_answer)
+        first = int(np.searchsorted(np.maximum.accumulate(self.ends[places]), start, side="right"))
+        last = int(np.searchsorted(np.maximum.accumulate(self.starts[places]), end, side="left")) - 1
+        return (int(places[first]), int(places[last])) if first <= last else None
+
+
+def reader_tokenizer(tokenizer: Tokenizer) -> TextTokenizer:
+    """The tokenizer, if questions can be joined with documents in it; raises else."""
+    if not isinstance(tokenizer, TextTokenizer) or tokenizer.family.first is None:
+        kind = tokenizer.family.name if isinstance(tokenizer, TextTokenizer) else type(tokenizer).__name__
+        raise ConfigError(
+            f"answers need a vocabulary of text whose first token can stand for 'no answer' (bert, roberta, bigbird), "
+            f"got {kind}. Begin from a model that has one: start=FOLDER."
+        )
+    return tokenizer
+
+
+def question_tokens(question: Question, tokenizer: TextTokenizer, *, most: int) -> Encoding:
+    """The question alone; raises when it is empty or has more than `most` tokens."""
+    if not question.question.strip():
+        raise DataError(f"question {question.name!r} is empty; it needs a text")
+    encoding = tokenizer.encode_batch([question.question], read_symbols=False)[0]
+    if len(encoding.ids) > most:
+        raise DataError(
+            f"the question {_shortened(question.question)!r} has {len(encoding.ids):,} tokens; at most {most} are "
+            f"read. Shorten it, or give a greater task.max_question_tokens"
+        )
+    return encoding
+
+
+@lru_cache(maxsize=_KEPT_DOCUMENTS)
+def document_tokens(document: str, tokenizer: TextTokenizer) -> DocumentTokens:
+    """The tokens of a document; those of the last few are kept, since many questions are asked about one."""
+    encoding = tokenizer.encode_batch([document], read_symbols=False)[0]
+    starts, ends = trimmed(document, encoding.starts, encoding.ends)
+    found = DocumentTokens(encoding, starts, ends, (starts < ends) & (encoding.starts < encoding.ends))
+    for array in (*encoding, *found[1:]):
+        array.setflags(write=False)
+    return found
+
+
+class SpanWindows(NamedTuple):
+    """How a question's windows are laid.
+
+    max_length  tokens of a window, special ones among them
+    overlap     tokens of the document that neighbouring windows share
+    """
+
+    tokenizer: TextTokenizer
+    max_length: int
+    overlap: int
+
+    def room(self, question: Encoding) -> int:
+        """Tokens of the document that a window holds beside the question."""
+        one = Encoding(*(np.zeros(1, np.int64) for _ in Encoding._fields))
+        return self.max_length - len(self.tokenizer.join(question, one).ids) + 1
+
+    def places(self, num_tokens: int, room: int) -> list[int]:
+        """Where each window begins, in tokens of the document."""
+        return list(range(0, max(num_tokens - self.overlap, 1), room - self.overlap))
+
+    def example(self, document: DocumentTokens, question: Encoding, index: int, first: int) -> Example:
+        """The window that begins at token `first`; targets are all 0.
+
+        targets       [length, 2], 1 where an answer begins, and where one ends
+        weights       [length], 1 where an answer may begin or end, and at the first token, which stands for none
+        starts, ends  -1 for what is not of the document
+        """
+        part = slice(first, first + self.room(question))
+        joined = self.tokenizer.join(question, Encoding(*(column[part] for column in document.encoding)))
+        is_document = joined.parts == 1
+        starts, ends = (np.full(len(joined.ids), -1) for _ in range(2))
+        starts[is_document], ends[is_document] = document.starts[part], document.ends[part]
+        weights = np.zeros(len(joined.ids), np.float32)
+        weights[is_document], weights[0] = document.may_answer[part], 1
+        targets = np.zeros((len(joined.ids), 2), np.float32)
+        return Example(
+            index, joined.ids, starts, ends, targets, weights, token_types=joined.token_types, first_token=first
+        )
+
+
+def labelled(
+    windows: SpanWindows, document: DocumentTokens, question: Encoding, record: Question, index: int
+) -> tuple[list[Example], list[Example]]:
+    """For training: the windows with answers in them, and those that hold no part of any."""
+    room, num_tokens = windows.room(question), len(document.encoding.ids)
+    answers = _answers(document, record, room)
+    firsts = windows.places(num_tokens, room)
+    for first, last in answers:
+        if last - first < room and not any(place <= first and last < place + room for place in firsts):
+            firsts.append(max(0, min((first + last + 1 - room) // 2, num_tokens - room)))
+    having: list[Example] = []
+    empty: list[Example] = []
+    partial: list[Example] = []
+    for place in sorted(firsts):
+        example = windows.example(document, question, index, place)
+        inside = [(first, last) for first, last in answers if place <= first and last < place + room]
+        context = int(np.flatnonzero(example.starts >= 0)[0])
+        for first, last in inside:
+            example.targets[context + first - place, 0] = example.targets[context + last - place, 1] = 1
+        is_cut = any(first < place + room and place <= last for first, last in answers)
+        (having if inside else partial if is_cut else empty).append(example)
+    return having, empty if having or empty else partial
+
+
+def kept(examples: Sequence[Example], most: int, draw: int, kind: int) -> list[Example]:
+    """At most so many of the windows, drawn by `draw`, in the document's order."""
+    chosen = randomness.permutation(len(examples), draw, _KEPT, kind)[:most]
+    return [examples[place] for place in sorted(chosen.tolist())]
+
+
+def _answers(document: DocumentTokens, record: Question, room: int) -> list[tuple[int, int]]:
+    """First and last token of every labelled answer; what cannot be learned is told."""
+    found = []
+    for start, end in record.answers:
+        tokens = document.tokens_of(start, end)
+        if tokens is None:
+            _tell(record.name, start, end, "the vocabulary has no tokens for it")
+            continue
+        found.append(tokens)
+        if tokens[1] - tokens[0] >= room:
+            _tell(record.name, start, end, f"it has {tokens[1] - tokens[0] + 1:,} tokens, a window holds {room:,}")
+    return found
+
+
+@lru_cache(maxsize=10_000)  # each is told once, not in every epoch
+def _tell(name: str, start: int, end: int, why: str) -> None:
+    log.warning("question %r: the answer at characters %d to %d is not learned: %s", name, start, end, why)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]} …"
