@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 MAX_LETTERS = 2000  # of one sentence; what is longer, a table without a full stop, is cut between words
@@ -32,7 +33,9 @@ _NUMBER = re.compile(r"\(?(?:\d{1,3}(?:\.\d{1,3})*|[ivxlcIVXLC]{1,6}|[a-zA-Z]{1,
 _PARTS = re.compile(
     r"\b(?:section|article|clause|exhibit|schedule|annex|appendix|chapter|part|item)\s+\S+$", re.IGNORECASE
 )
-_ITEM = re.compile(r"(?:[-*•▪◦·‣–]|#{1,6}|\d{1,3}(?:\.\d{1,3})+\.?|\d{1,3}[.)]|\(\d{1,3}\))[^\S\n]+(?![a-z])\S")
+_ITEM = re.compile(
+    r"(?:[-*•▪◦·‣–]|#{1,6})[^\S\n]+\S|(?:\d{1,3}(?:\.\d{1,3})+\.?|\d{1,3}[.)]|\(\d{1,3}\))[^\S\n]+(?![a-z])\S"
+)
 _LETTERED = re.compile(r"(?:\([a-zA-Z]{1,2}\)|\([ivxlcIVXLC]{1,6}\)|[a-zA-Z]\))[^\S\n]+\S")
 _LOOK = 200  # characters to look back and ahead; no heading or item is longer
 
@@ -58,8 +61,7 @@ class Sentences:
         self._starts = list(_with_long_ones_cut(text, sorted({0, *_boundaries(text)} - {len(text)})))
 
     def __iter__(self) -> Iterator[Span]:
-        ends = [*self._starts[1:], len(self._text)]
-        return (Span(start, end) for start, end in zip(self._starts, ends, strict=True) if start < end)
+        return (Span(start, end) for start, end in pairwise([*self._starts, len(self._text)]))
 
     def around(self, start: int, end: int) -> Span:
         """The sentence that holds characters [start, end), or the first to the last; without blanks at either end."""
@@ -142,7 +144,7 @@ def _last_line(text: str, end: int) -> str:
 
 
 def _with_long_ones_cut(text: str, starts: list[int]) -> Iterator[int]:
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+    for start, end in pairwise([*starts, len(text)]):
         piece = start
         yield piece
         while end - piece > MAX_LETTERS:
