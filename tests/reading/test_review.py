@@ -133,9 +133,9 @@ def test_a_killed_review_goes_on_where_it_was(contracts, num_questions):
 def test_a_question_that_cannot_be_asked_is_a_line_per_document(contracts):
     rows, _ = review(contracts, questions=(AskedQuestion("Long", "why " * 500),))
     assert [row.error for row in rows] == [
-        "the question is longer than the window of the model",
+        "a.txt: the question is longer than the window of the model",
         "empty.txt is empty: it has 0 bytes",
-        "the question is longer than the window of the model",
+        "sub/a b#1.docx: the question is longer than the window of the model",
     ]
 
 
@@ -192,4 +192,6 @@ def test_an_error_of_a_document_is_kept_apart_from_ours(contracts, monkeypatch):
         raise DataError("a fault")
 
     monkeypatch.setattr(module, "read_document", fault)
-    assert [row.error for row in review(contracts)[0]] == ["a fault"] * 3
+    assert [row.error for row in review(contracts)[0]] == [
+        "a.txt: a fault", "empty.txt: a fault", "sub/a b#1.docx: a fault",
+    ]  # fmt: skip

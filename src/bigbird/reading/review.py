@@ -83,7 +83,8 @@ def _reviewed(reader: AsksText, path: Path, out: Path, review: Review, *, root: 
             _write(out / page, document_page(document, answered, model=review.model, up=up))
             _write(record_file, json_text(record))  # last: it says that the document is done
     except (InputError, MissingDependency) as error:
-        return IndexRow(name, error=str(error))
+        said = str(error)
+        return IndexRow(name, error=said if name in said else f"{name}: {said}")
     return IndexRow(name, page.as_posix(), cells_of(record))
 
 
