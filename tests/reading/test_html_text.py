@@ -23,6 +23,7 @@ def text_of(markup):
         ("<svg><text>no<svg>no</svg></text></svg>yes<template><p>no</template>", "yes"),
         ("<svg/>yes<!-- no --><?php no ?>", "yes"),
         ("<P STYLE='x'>LOUD</P>", "LOUD"),
+        ("<![if !supportLists]>yes<![endif]> <![CDATA[no]]>and <![no such[no]>yes<!no>", "yes and yes"),
         ("<p>שלום</p><p>😀</p>", "שלום\n\n😀"),
         ("</p></div>stray</b>", "stray"),
     ],

@@ -47,6 +47,10 @@ def test_utf16_without_a_mark_is_known_by_its_zeros_and_told(encoding):
     assert remarks == (f"x.txt has no byte-order mark; it was read as {encoding.upper()}",)
 
 
+def test_a_stray_control_character_makes_no_binary_file():
+    assert decoded(b"It ends\x01 in May.\x1a", "x.txt") == ("It ends\x01 in May.\x1a", ())
+
+
 def test_a_declared_encoding_is_believed_where_it_fits():
     assert decoded("Договор".encode("koi8-r"), "x.html", declared="koi8-r") == ("Договор", ())
     text, remarks = decoded("Ä".encode("cp1252"), "x.html", declared="no-such")

@@ -85,6 +85,10 @@ class _Page(HTMLParser):
             if words.endswith(" "):
                 self._owe(" ")
 
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
+        """What begins with <![ is a comment to browsers; the parser by itself stops at words it does not know."""
+        return self.parse_bogus_comment(i, report)
+
     def _end_block(self, tag: str) -> None:
         if tag in _GAPS:
             self._owe(_GAPS[tag])

@@ -51,7 +51,7 @@ def decoded(data: bytes, source: str, *, declared: str = "") -> Decoded:
     _check_is_text(data, source)
     if b"\0" in data:
         return _utf16_by_its_zeros(data, source)
-    if len(data.translate(None, _CONTROLS)) < len(data) * (1 - _MOST_CONTROLS):
+    if len(data) - len(data.translate(None, _CONTROLS)) > max(2, _MOST_CONTROLS * len(data)):
         raise _no_text(source)
     try:
         return Decoded(data.decode("utf-8"))
