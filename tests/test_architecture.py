@@ -121,6 +121,7 @@ OPTIONAL = (
     "pyBigWig",
     "h5py",
     "scipy",
+    "pypdf",
 )
 
 

@@ -3,7 +3,7 @@
 # The order in which --help lists the commands.
 # isort: off
 from bigbird.cli import training, windows, windows_chromatin, using, calibrating
-from bigbird.cli import variants, explaining, representing, about
+from bigbird.cli import asking, variants, explaining, representing, about
 
 # isort: on
 from bigbird.cli.entry import app, main
@@ -11,6 +11,7 @@ from bigbird.cli.entry import app, main
 __all__ = [
     "about",
     "app",
+    "asking",
     "calibrating",
     "explaining",
     "main",
