@@ -25,7 +25,7 @@ def test_every_field_is_read(tmp_path):
     )
     assert plain.answers == full.answers == (AnswerSpan(3, 8),)
     assert plain.document[3:8] == "1 May"
-    assert plain.name == f"{tmp_path / 'q.jsonl'}:1"
+    assert plain.name == "q.jsonl:1"
     assert (full.name, full.title, full.accepted) == ("n", "t", ("1 May", "May 1"))
     assert none.is_impossible
     assert plain.document is full.document  # once in memory, however many questions
@@ -40,18 +40,18 @@ def test_a_file_may_be_gzip(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("{", r"q.jsonl:1: not valid JSON"),
-        ("[1]", r"q.jsonl:1: a question needs question and document, and may have name, .*; it is \[1\]"),
-        ({"question": "x"}, r"a question needs question and document, .*; it has 'question'"),
-        ({**ROW, "anwers": []}, r"may have name, title, answers, accepted, is_impossible; it has .*'anwers'"),
-        ({**ROW, "document": 5}, r"q.jsonl:1: document must be text, got 5"),
-        ({**ROW, "is_impossible": 1}, r"is_impossible must be true or false, got 1"),
-        ({**ROW, "accepted": "May"}, r"accepted must be a list of texts, got 'May'"),
-        ({**ROW, "answers": [[3]]}, r"answers must be a list of \[start, end\], characters, got \[\[3\]\]"),
-        ({**ROW, "answers": [[3, True]]}, r"answers must be a list of \[start, end\]"),
-        ({**ROW, "answers": 3}, r"answers must be a list of \[start, end\], characters, got 3"),
-        ({**ROW, "answers": [[3, 80]]}, r"q.jsonl:1: question .*an answer at characters 3 to 80 does not lie"),
-        ({**ROW, "is_impossible": True}, r"q.jsonl:1: question .* is marked impossible and has an answer"),
+        ("{", r"q.jsonl"),
+        ("[1]", r"q.jsonl"),
+        ({"question": "x"}, r"q.jsonl:1: there is no 'document'; it has question"),
+        ({**ROW, "anwers": []}, r"q.jsonl:1: there is no field 'anwers'; there may be title, document, name, "),
+        ({"document": "x", "questions": [{"question": "x", "answer": 1}]}, r"there is no field 'answer'; there may be"),
+        ({**ROW, "document": 5}, r"q.jsonl:1: 'document' must hold text, got 5"),
+        ({**ROW, "is_impossible": 1}, r"'is_impossible' must hold true or false, got 1"),
+        ({**ROW, "accepted": "May"}, r"'accepted' must hold .*, got 'May'"),
+        ({**ROW, "answers": [[3]]}, r"'answers' must hold \[\[start, end\], …\] or texts, got \[\[3\]\]"),
+        ({**ROW, "answers": [[3, True]]}, r"'answers' must hold \[\[start, end\], …\] or texts"),
+        ({**ROW, "answers": [[3, 80]]}, r"question 'q.jsonl:1': an answer at characters 3 to 80 does not lie"),
+        ({**ROW, "is_impossible": True}, r"question 'q.jsonl:1' is marked impossible and has an answer"),
     ],
 )
 def test_what_is_no_question_is_refused_with_its_line(tmp_path, row, message):
@@ -59,11 +59,22 @@ def test_what_is_no_question_is_refused_with_its_line(tmp_path, row, message):
         read_questions(written(tmp_path / "q.jsonl", row))
 
 
+def test_a_file_of_squads_form_is_read_by_its_ending(tmp_path):
+    asked = {"id": "7", "question": "When?", "answers": [{"text": "1 May", "answer_start": 3}]}
+    file = {"data": [{"title": "t", "paragraphs": [{"context": "On 1 May.", "qas": [asked]}]}]}
+    (question,) = read_questions(written(tmp_path / "q.json", file))
+    assert (question.name, question.title, question.answers) == ("7", "t", (AnswerSpan(3, 8),))
+
+
 def test_other_files_and_empty_ones_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"q.csv: questions are read from .jsonl files \(also .gz\), a line such as \{"):
+    with pytest.raises(
+        DataError, match=r"q.csv: questions are read from .jsonl files, .* and from .json files of SQuAD's"
+    ):
         read_questions(tmp_path / "q.csv")
-    with pytest.raises(DataError, match=r"q.jsonl holds no questions"):
+    with pytest.raises(DataError, match=r"q.jsonl holds no entries"):
         read_questions(written(tmp_path / "q.jsonl"))
+    with pytest.raises(DataError, match=r"q.jsonl holds no questions"):
+        read_questions(written(tmp_path / "q.jsonl", {"document": "x", "questions": []}))
 
 
 def test_data_needs_both_files_and_sensible_settings(tmp_path):

@@ -83,6 +83,12 @@ class Entry:
                 raise self.wrong(name, "a list of objects")
             yield Entry(value, f"{self.where}, {name} {number}")
 
+    def only(self, *known: str) -> None:
+        """Raise for a field that nobody reads, which is a slip of the pen as a rule."""
+        for name in self.values:
+            if name not in known:
+                raise DataError(f"{self.where}: there is no field {name!r}; there may be {', '.join(known)}")
+
     def wrong(self, name: str, needed: str) -> DataError:
         """The error of a field that must hold something else."""
         return DataError(f"{self.where}: {name!r} must hold {needed}, got {self.values[name]!r:.60}")

@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from bigbird import randomness
-from bigbird.data.files import ending_of, read_lines
-from bigbird.data.questions import AnswerSpan, Question
+from bigbird.data import question_lines
+from bigbird.data.files import ending_of
+from bigbird.data.questions import Question
 from bigbird.data.sources import Datasets, check_least, check_seed
+from bigbird.data.squad_files import read_squad
 from bigbird.errors import ConfigError, DataError
 
-_NEEDED = ("question", "document")
-_FIELDS = (*_NEEDED, "name", "title", "answers", "accepted", "is_impossible")
 _EXAMPLE = '{"question": "When does it end?", "document": "… ends on 1 May.", "answers": [[10, 15]]}'
 
 
 def read_questions(path: Path) -> list[Question]:
-    """Read questions of a .jsonl file (may be gzip), a line each.
+    """Questions of a file, plain or gzip: .jsonl is this package's own form (`question_lines`), .json is SQuAD's.
 
-        {"question": …, "document": …, "answers": [[start, end], …]}
-
-    `answers` are characters of the document, counted from 0, the end exclusive. Optional are `name`, `title` (of the
-    document), `accepted` (answers as strings that scorers compare with) and `is_impossible` (there is no answer).
+    Questions about one document share its memory.
     """
-    if ending_of(path) != ".jsonl":
-        raise DataError(f"{path}: questions are read from .jsonl files (also .gz), a line such as {_EXAMPLE}")
-    documents: dict[str, str] = {}  # many questions are asked about one: its text is in memory once
-    questions = []
-    for number, line in read_lines(path):
-        if line.strip():
-            question = _question(_object(line, f"{path}:{number}"), f"{path}:{number}")
-            questions.append(replace(question, document=documents.setdefault(question.document, question.document)))
+    readers = {".jsonl": question_lines.read_questions, ".json": read_squad}
+    if ending_of(path) not in readers:
+        raise DataError(
+            f"{path}: questions are read from .jsonl files, a line such as {_EXAMPLE}, and from .json files of SQuAD's "
+            f"form; both also .gz"
+        )
+    documents: dict[str, str] = {}
+    questions = [
+        replace(one, document=documents.setdefault(one.document, one.document))
+        for one in readers[ending_of(path)](path)
+    ]
     if not questions:
         raise DataError(f"{path} holds no questions")
     return questions
@@ -102,55 +101,3 @@ class QuestionData:
             lambda: {question.document: None for question in train},
             notes=MappingProxyType({}),
         )
-
-
-def _object(line: str, source: str) -> Mapping[str, object]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:  # ValueError also of a number of thousands of digits
-        raise DataError(f"{source}: not valid JSON: {error}") from None
-    if not isinstance(row, dict) or not set(_NEEDED) <= set(row) <= set(_FIELDS):
-        has = f"it has {', '.join(map(repr, row)) or 'none'}" if isinstance(row, dict) else f"it is {row!r:.40}"
-        raise DataError(f"{source}: a question needs {' and '.join(_NEEDED)}, and may have {_OPTIONAL}; {has}")
-    return row
-
-
-_OPTIONAL = ", ".join(_FIELDS[len(_NEEDED) :])
-
-
-def _question(row: Mapping[str, object], source: str) -> Question:
-    texts = {name: _text(row.get(name, ""), name, source) for name in ("question", "document", "name", "title")}
-    is_impossible = row.get("is_impossible", False)
-    if not isinstance(is_impossible, bool):
-        raise DataError(f"{source}: is_impossible must be true or false, got {is_impossible!r:.60}")
-    accepted = row.get("accepted", [])
-    if not isinstance(accepted, list) or not all(isinstance(answer, str) for answer in accepted):
-        raise DataError(f"{source}: accepted must be a list of texts, got {accepted!r:.60}")
-    texts["name"] = texts["name"] or source
-    answers = tuple(_places(row.get("answers", []), source))
-    try:
-        return Question(
-            question=texts["question"],
-            document=texts["document"],
-            name=texts["name"],
-            title=texts["title"],
-            answers=answers,
-            accepted=tuple(accepted),
-            is_impossible=is_impossible,
-        )
-    except DataError as error:
-        raise DataError(f"{source}: {error}") from None
-
-
-def _text(value: object, name: str, source: str) -> str:
-    if not isinstance(value, str):
-        raise DataError(f"{source}: {name} must be text, got {value!r:.60}")
-    return value
-
-
-def _places(value: object, source: str) -> Iterator[AnswerSpan]:
-    rows = value if isinstance(value, list) else [value]
-    for row in rows:
-        if not isinstance(row, list) or len(row) != 2 or not all(type(place) is int for place in row):
-            raise DataError(f"{source}: answers must be a list of [start, end], characters, got {value!r:.60}")
-        yield AnswerSpan(*row)

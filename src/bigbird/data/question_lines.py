@@ -25,6 +25,8 @@ from bigbird.data.questions import AnswerSpan, Question
 from bigbird.data.text_places import word_places
 from bigbird.errors import DataError
 
+_ASKED = ("name", "question", "answers", "accepted", "is_impossible")
+
 
 def read_questions(path: Path) -> Iterator[Question]:
     """The questions of a file, in its order; plain or gzip. Faults name the line."""
@@ -33,8 +35,11 @@ def read_questions(path: Path) -> Iterator[Question]:
         if line.text("document") != document:  # neighbours that share one share its memory
             document = line.text("document")
         title = line.text("title", "")
+        line.only("title", "document", *(["questions"] if line.has("questions") else _ASKED))
         asked = line.entries("questions") if line.has("questions") else iter((line,))
         for place, one in enumerate(asked, start=1):
+            if line.has("questions"):
+                one.only(*_ASKED)
             own = f"{path.name}:{number}" + (f":{place}" if line.has("questions") else "")
             yield _question(one, document, title, one.label("name") if one.has("name") else own)
 

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import string
 from collections import Counter
 from collections.abc import Iterable
 
-_ARTICLES = re.compile(r"\b(a|an|the)\b", re.UNICODE)
-_PUNCTUATION = frozenset(string.punctuation)
-
-
-def normalized(answer: str) -> str:
-    """In small letters, without ASCII punctuation and articles, words one space apart."""
-    letters = "".join(letter for letter in answer.lower() if letter not in _PUNCTUATION)
-    return " ".join(_ARTICLES.sub(" ", letters).split())
+from bigbird.data.answer_text import squad_text as normalized
 
 
 def exact_match(prediction: str, accepted: Iterable[str]) -> float:

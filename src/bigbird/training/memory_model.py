@@ -38,8 +38,10 @@ class Gaps(NamedTuple):
 
 
 # Fitted to measured runs (benchmarks/memory_model.py). There is more of it when a step has several micro-batches:
-# gradients, made between the activations of the first, stay where they are. Activations computed again are alike.
-_GAPS, _GAPS_OF_SEVERAL, _GAPS_ON_GPU = Gaps(0.3, 1.0), Gaps(0.8, 2.0), Gaps(0.05, 0.0)
+# gradients, made between the activations of the first, stay where they are. Most of it is where activations are
+# computed again: what is kept of a layer lies between what all of them use in passing.
+_GAPS, _GAPS_OF_SEVERAL, _GAPS_RECOMPUTED = Gaps(0.3, 1.0), Gaps(0.8, 2.0), Gaps(1.5, 1.2)
+_GAPS_ON_GPU = Gaps(0.05, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +96,15 @@ class MemoryModel:
         return count(self._loaded, config, self._source, num_tokens=self._tokens)
 
     def need(self, *, share: float = 1.0, counted: Counted | None = None) -> Need:
-        """Of the run, or with a share of its tokens per micro-batch, or counted under other settings."""
+        """Of the run, or with a share of its tokens per micro-batch, or as counted with activations computed again."""
+        is_recomputed = self._config.checkpoint_activations or counted is not None
         counted = counted or self._counted
         all_weights = _FLOAT32 * self._num_weights
         all_averages = _OPTIMIZER_BYTES[self._config.optimizer] * self._num_weights
         weights, averages = all_weights / self._shards, all_averages / self._shards
         tokens = share * self._tokens / self._config.context_parallel
         learning = counted.learning(tokens, num_layers=self._loaded.encoder.num_layers)
-        gaps = self._gaps(share)
+        gaps = self._gaps(share, is_recomputed=is_recomputed)
         scoring = counted.scoring(self._scored) + all_weights - weights  # which are put together to score
         activations = max(learning, scoring)
         return Need(
@@ -112,12 +115,12 @@ class MemoryModel:
             gaps=gaps.activations * activations + gaps.weights * weights,
         )
 
-    def _gaps(self, share: float) -> Gaps:
+    def _gaps(self, share: float, *, is_recomputed: bool) -> Gaps:
         if self.kind != "cpu":
             return _GAPS_ON_GPU
         at_once = self._config.micro_batch_size * self._ranks.count // self._config.context_parallel
-        is_plain = self._config.batch_size == at_once and share == 1 and not self._config.checkpoint_activations
-        gaps = _GAPS if is_plain else _GAPS_OF_SEVERAL
+        is_plain = self._config.batch_size == at_once and share == 1
+        gaps = _GAPS_RECOMPUTED if is_recomputed else _GAPS if is_plain else _GAPS_OF_SEVERAL
         return gaps.piling_up() if self._is_varied else gaps
 
     def cures(self, available: float) -> Iterator[tuple[str, Need]]:
