@@ -6,7 +6,7 @@ Text          TextTokenizer
 DNA           Genome, Interval, DnaTokenizer, read_bed, read_annotation
 Records       Record, Span, read_records
 Tasks         BinClassification, Classification, TokenClassification
-Use           Predictor, load_model, save_model, packaged_models
+Use           Predictor, Reader, load_model, save_model, packaged_models
 Training      RunConfig, Scratch, TrainingConfig, train
 Errors        BigBirdError and its kinds in bigbird.errors
 
@@ -33,6 +33,7 @@ _HOME = {
     "Interval": "data.intervals",
     "PatternSpec": "attention",
     "Predictor": "predictor",
+    "Reader": "reading.reader",
     "Record": "data.records",
     "RunConfig": "run",
     "Scratch": "run",
