@@ -40,7 +40,8 @@ def triviaqa_base() -> RunConfig:
     """TriviaQA at the paper's base size, for GPUs; begin from BigBird's or RoBERTa's weights, start=FOLDER.
 
     Batch 32, 128 global tokens and answers of up to 16 tokens, every place of an answer a right one: Zaheer et al.
-    2020, table 12. What the paper leaves open is TensorFlow Model Garden's for this task (projects/bigbird): learning rate 1e-5, 51,000 steps, 5,000 of them warming up, weight decay 0.1.
+    2020, table 12. What the paper leaves open is TensorFlow Model Garden's for this task (projects/bigbird):
+    learning rate 1e-5, 51,000 steps, 5,000 of them warming up, weight decay 0.1.
     """
     usual = spans()
     return replace(
