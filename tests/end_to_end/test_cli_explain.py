@@ -84,7 +84,7 @@ MISTAKES = {
     "nothing to explain": (["tokens"], r"needs either a file of sequences or places, or --region"),
     "two things": (["tokens", "short.fa", *REGION], r"needs either a file .* give one"),
     "no genome": (["tokens", "--region", "chr1:1-20"], r"--region is a place on a genome; give it with --genome"),
-    "an unknown label": (["tokens", *REGION, "--label", "x"], r"no label 'x'; it has site\+, site-"),
+    "an unknown label": (["tokens", *REGION, "--label", "x"], r"no label 'x' among its 2; nearest are site"),
     "a place elsewhere": (["tokens", *REGION, "--at", "2000"], r"must be summit, middle or a position from 1 to 510"),
     "an unknown method": (
         ["tokens", *REGION, "--attribution", "x"],
