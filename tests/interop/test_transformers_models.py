@@ -212,6 +212,7 @@ def test_config_json_holds_all_of_the_encoder_and_a_model_type_of_our_own(tmp_pa
     assert values["architectures"] == ["BigBirdSparseForMaskedLM"]
     assert values["encoder"]["pattern"] == {
         "block_size": 4,
+        "global_at": "ends",
         "global_blocks": 2,
         "graph": "paper",
         "random_blocks": 3,
