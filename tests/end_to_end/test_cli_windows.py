@@ -36,6 +36,23 @@ def files(tmp_path):
 
 
 GIVEN = ["--genome", "genome.fa", "--sites", "sites.bed", "--train", "chr1", "--validation", "chr2", "--out", "set"]
+SMALL_RUN = {
+    "data.genomes": '["genome.fa"]',
+    "data.sites": "sites.bed",
+    "data.train_regions": '["chr1"]',
+    "data.validation_regions": '["chr2"]',
+    "data.negatives": '["genomic"]',
+    "start.bases_per_token": 8,
+    "start.encoder.hidden_size": 16,
+    "start.encoder.inner_size": 32,
+    "start.encoder.num_heads": 2,
+    "start.encoder.num_layers": 1,
+    "training.num_steps": 3,
+    "training.batch_size": 4,
+    "training.micro_batch_size": 4,
+    "training.warmup_steps": 0,
+    "training.precision": "float32",
+}
 
 
 def test_a_set_of_synthetic_negatives_says_so_wherever_a_figure_is_told(bigbird, files):
@@ -179,25 +196,7 @@ def set_to(values):
 @pytest.mark.usefixtures("files")
 def test_a_model_is_trained_on_windows_drawn_anew_and_scored_on_a_set(bigbird):
     assert bigbird("windows", "promoters", *GIVEN, "--span", "200", "--negatives", "genomic")[0] == 0
-    values = {
-        "data.genomes": '["genome.fa"]',
-        "data.sites": "sites.bed",
-        "data.train_regions": '["chr1"]',
-        "data.validation_regions": '["chr2"]',
-        "data.before_bp": 100,
-        "data.after_bp": 100,
-        "data.negatives": '["genomic"]',
-        "start.bases_per_token": 8,
-        "start.encoder.hidden_size": 16,
-        "start.encoder.inner_size": 32,
-        "start.encoder.num_heads": 2,
-        "start.encoder.num_layers": 1,
-        "training.num_steps": 3,
-        "training.batch_size": 4,
-        "training.micro_batch_size": 4,
-        "training.warmup_steps": 0,
-        "training.precision": "float32",
-    }
+    values = SMALL_RUN | {"data.before_bp": 100, "data.after_bp": 100}
     code, _, said = bigbird("train", "genomics.promoter_windows", "--out", "run", *set_to(values))
     assert code == 0, said
     code, out, said = bigbird("evaluate", "run/model", "set", "--genome", "genome.fa")
@@ -214,24 +213,7 @@ def test_a_model_is_trained_on_windows_drawn_anew_and_scored_on_a_set(bigbird):
 
 @pytest.mark.usefixtures("files")
 def test_a_model_along_the_sequence_learns_from_windows_of_several_lengths(bigbird):
-    values = {
-        "data.genomes": '["genome.fa"]',
-        "data.sites": "sites.bed",
-        "data.train_regions": '["chr1"]',
-        "data.validation_regions": '["chr2"]',
-        "data.spans_bp": "[200,1000]",
-        "data.negatives": '["genomic"]',
-        "start.bases_per_token": 8,
-        "start.encoder.hidden_size": 16,
-        "start.encoder.inner_size": 32,
-        "start.encoder.num_heads": 2,
-        "start.encoder.num_layers": 1,
-        "training.num_steps": 3,
-        "training.batch_size": 4,
-        "training.micro_batch_size": 4,
-        "training.warmup_steps": 0,
-        "training.precision": "float32",
-    }
+    values = SMALL_RUN | {"data.spans_bp": "[200,1000]"}
     code, _, said = bigbird("train", "genomics.promoter_contrasts", "--out", "run", *set_to(values))
     assert code == 0, said
     assert bigbird("windows", "promoters", *GIVEN, "--span", "200", "--negatives", "genomic")[0] == 0

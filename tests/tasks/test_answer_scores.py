@@ -97,3 +97,26 @@ def test_what_cannot_be_scored_is_said():
         answer_scores([question()], [""], rules="1.1")
     with pytest.raises(DataError, match="no-answer scores must be finite numbers, got nan"):
         answer_scores([question("a")], ["a"], no_answer=[math.nan])
+
+
+@pytest.mark.parametrize(
+    ("prediction", "accepted", "exact", "overlap"),
+    [
+        ("the cat", ["cat"], 1, 1),
+        ("cat", ["dog", "a cat."], 1, 1),
+        ("big cat", ["cat"], 0, 2 / 3),
+        ("cat cat", ["cat"], 0, 2 / 3),
+        ("dog", ["cat"], 0, 0),
+        ("", [], 1, 1),
+        ("cat", [], 0, 0),
+        ("", ["cat"], 0, 0),
+        ("the", ["cat"], 0, 0),
+        ("", ["the"], 1, 1),  # of which nothing is left: as if there were no answer
+        ("cat", ["the", "cat"], 1, 1),
+    ],
+)
+def test_an_answer_is_scored_by_squads_rules(prediction, accepted, exact, overlap):
+    question = Question(question="what?", document="x", accepted=tuple(accepted), is_impossible=not accepted)
+    scores = answer_scores([question], [prediction])
+    assert scores.exact.value == exact
+    assert scores.f1.value == pytest.approx(overlap)

@@ -50,5 +50,7 @@ def test_intervals_are_over_documents():
 
 
 def test_questions_of_which_nothing_is_known_are_refused():
-    with pytest.raises(DataError, match=r"question 'q' cannot be scored: neither an answer is known nor that there is"):
+    with pytest.raises(
+        DataError, match=r"no answer to question 'q' is known, so none can be scored; leave it out, or mark"
+    ):
         SpanQA().score([said(0, 3)], [asked("red one")])

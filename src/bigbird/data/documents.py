@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import NamedTuple
 from bigbird.data.corpus_files import CorpusFile
 from bigbird.data.files import read_lines
 from bigbird.data.genome_documents import GenomeWalk, genome_documents
+from bigbird.data.json_files import json_lines
 from bigbird.errors import DataError, require
 
 
@@ -61,24 +61,15 @@ def _documents_of(file: CorpusFile, reading: Reading) -> Iterator[Document]:
         for piece in genome_documents(file.path, reading.walk):
             yield Document(piece.name, piece.sequence, f"{file.path} {piece.name}", piece.contig, piece.held_out)
     else:
-        rows = _json_rows(file.path) if file.format == "jsonl" else _parquet_rows(file.path, reading)
+        rows = (
+            json_lines(file.path, example='{"text": …}')
+            if file.format == "jsonl"
+            else _parquet_rows(file.path, reading)
+        )
         for number, row in rows:
             where = f"{file.path}:{number}"
             name = _field(row, reading.name_field, where) if reading.name_field else f"{file.name}:{number}"
             yield Document(name, _field(row, reading.text_field, where), where)
-
-
-def _json_rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
-    for number, line in read_lines(path):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:  # ValueError also of a number of thousands of digits
-            raise DataError(f"{path}:{number}: not valid JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise DataError(f'{path}:{number}: each line must be a JSON object such as {{"text": …}}')
-        yield number, row
 
 
 def _parquet_rows(path: Path, reading: Reading) -> Iterator[tuple[int, Mapping[str, object]]]:

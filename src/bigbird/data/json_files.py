@@ -48,10 +48,19 @@ def top_value(path: Path, name: str) -> object:
     return None
 
 
-def _lines(path: Path) -> Iterator[Entry]:
+def json_lines(path: Path, *, example: str = "") -> Iterator[tuple[int, dict[str, object]]]:
+    """The number of each line, from 1, and the object it holds; empty lines are left out.
+
+    example  of a line, for errors
+    """
     for number, line in read_lines(path):
         if line.strip():
-            yield Entry(_object(line, f"{path}:{number}"), f"{path}:{number}")
+            yield number, _object(line, f"{path}:{number}", example)
+
+
+def _lines(path: Path) -> Iterator[Entry]:
+    for number, row in json_lines(path):
+        yield Entry(row, f"{path}:{number}")
 
 
 def _items(path: Path, list_name: str) -> Iterator[Entry]:
@@ -66,13 +75,14 @@ def _items(path: Path, list_name: str) -> Iterator[Entry]:
         yield from _list(text, list_name or "entry")
 
 
-def _object(line: str, where: str) -> dict[str, object]:
+def _object(line: str, where: str, example: str) -> dict[str, object]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:  # ValueError also of a number of thousands of digits
         raise DataError(f"{where}: not valid JSON: {error}") from None
     if not isinstance(value, dict):
-        raise DataError(f"{where}: each line must be a JSON object, got {value!r:.60}")
+        such = f" such as {example}" if example else ""
+        raise DataError(f"{where}: each line must be a JSON object{such}, got {value!r:.60}")
     return value
 
 

@@ -14,6 +14,7 @@ from bigbird.data.fasta import read_fasta
 from bigbird.data.files import ending_of, read_lines
 from bigbird.data.genome import Genome
 from bigbird.data.intervals import Interval, read_bed, translate_names
+from bigbird.data.json_files import json_lines
 from bigbird.errors import DataError
 from bigbird.tokenizers import clean_dna, reverse_complement
 
@@ -143,11 +144,10 @@ def on_genome(interval: Interval, genome: Genome) -> Record:
 
 
 def _rows(path: Path, ending: str) -> Iterator[_Row]:
-    lines = ((number, line) for number, line in read_lines(path) if line.strip())
     if ending == ".jsonl":
-        for number, line in lines:
-            yield number, _json_object(line, f"{path}:{number}")
+        yield from json_lines(path, example='{"sequence": …}')
         return
+    lines = ((number, line) for number, line in read_lines(path) if line.strip())
     header: list[str] | None = None
     for number, line in lines:
         cells = _cells(line, "," if ending == ".csv" else "\t", f"{path}:{number}")
@@ -177,16 +177,6 @@ def _on_contigs(rows: Sequence[_Row], genome: Genome | None, path: Path) -> Iter
     for number, row in rows:
         contig = str(row.get("contig"))
         yield number, {**row, "contig": names[contig]} if contig in names else row
-
-
-def _json_object(line: str, source: str) -> Mapping[str, object]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:  # ValueError also of a number of thousands of digits
-        raise DataError(f"{source}: not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise DataError(f'{source}: each line must be a JSON object such as {{"sequence": …}}')
-    return value
 
 
 def _from_row(row: Mapping[str, object], genome: Genome | None, source: str, asked: str) -> tuple[Record, int]:

@@ -53,16 +53,15 @@ def triviaqa_base() -> RunConfig:
             )
         ),
         task=SpanQA(max_answer_tokens=16, overlap=128, none_allowed=False),
-        training=TrainingConfig(
+        training=replace(
+            usual.training,
             num_steps=51_000,
             batch_size=32,
             micro_batch_size=2,
             learning_rate=1e-5,
             warmup_steps=5_000,
             weight_decay=0.1,
-            precision="bfloat16",
             evaluate_every=1000,
-            watch="f1",
             save_every=1000,
         ),
     )

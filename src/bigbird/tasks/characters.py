@@ -88,13 +88,6 @@ def _is_second_of_flag(codes: _Codes) -> NDArray[np.bool_]:
     return is_second
 
 
-def _of_each(codes: _Codes, test: Callable[[str], bool]) -> NDArray[np.bool_]:
-    """`test` of each code point, asked once for each that occurs."""
-    different, which = np.unique(codes, return_inverse=True)
-    answers: NDArray[np.bool_] = np.array([test(chr(code)) for code in different], bool)[which]
-    return answers
-
-
 def _between(codes: _Codes, limits: tuple[int, int]) -> NDArray[np.bool_]:
     return (codes >= limits[0]) & (codes <= limits[1])
 

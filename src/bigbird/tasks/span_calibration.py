@@ -20,6 +20,7 @@ from bigbird.errors import DataError
 from bigbird.tasks.base import Example
 from bigbird.tasks.span_decoding import Floats, all_odds
 from bigbird.tasks.span_qa import SpanQA
+from bigbird.tasks.span_windows import covering
 from bigbird.tokenizers import Tokenizer
 
 _LEAST, _MOST, _WIDTH = -40.0, 40.0, 0.05  # of log odds; what lies outside counts as at the ends
@@ -78,8 +79,7 @@ def spread_of(windows: Sequence[tuple[Example, Floats]], question: Question, tas
         inside = np.flatnonzero(example.starts >= 0)
         starts, ends = example.starts[inside], example.ends[inside]
         for start, end in question.answers:
-            first = int(np.searchsorted(np.maximum.accumulate(ends), start, side="right"))
-            last = int(np.searchsorted(np.maximum.accumulate(starts), end, side="left")) - 1
+            first, last = covering(starts, ends, start, end)
             if first < len(odds) and 0 <= last - first < odds.shape[1] and odds[first, last - first] > -np.inf:
                 right.append(float(odds[first, last - first]))
     return Spread(counts, np.array(right))

@@ -51,9 +51,17 @@ class DocumentTokens(NamedTuple):
         None when no token stands for any of them.
         """
         places = np.flatnonzero(self.may_answer)
-        first = int(np.searchsorted(np.maximum.accumulate(self.ends[places]), start, side="right"))
-        last = int(np.searchsorted(np.maximum.accumulate(self.starts[places]), end, side="left")) - 1
+        first, last = covering(self.starts[places], self.ends[places], start, end)
         return (int(places[first]), int(places[last])) if first <= last else None
+
+
+def covering(starts: NDArray[np.int64], ends: NDArray[np.int64], start: int, end: int) -> tuple[int, int]:
+    """Numbers of the first and the last of some tokens that have a part of characters [start, end); none: first > last.
+
+    starts, ends  int64 [tokens], the characters of each
+    """
+    first = int(np.searchsorted(np.maximum.accumulate(ends), start, side="right"))
+    return first, int(np.searchsorted(np.maximum.accumulate(starts), end, side="left")) - 1
 
 
 def reader_tokenizer(tokenizer: Tokenizer) -> TextTokenizer:

@@ -52,11 +52,13 @@ class Counted:
 
     one_layer, two_layers  of learning, forward and backward
     scoring                of an evaluation, which keeps nothing, so that layers do not matter
+    is_recomputed          activations are computed again in the backward pass
     """
 
     one_layer: Line
     two_layers: Line
     scoring: Line
+    is_recomputed: bool
 
     def learning(self, tokens: float, *, num_layers: int) -> float:
         """Bytes of a micro-batch of that many tokens in a model of that many layers."""
@@ -79,7 +81,7 @@ def count(loaded: LoadedModel, config: TrainingConfig, source: RecordSource, *, 
     # An evaluation fills its batches whatever the run's micro-batch is.
     scoring = [_first(loaded, config, source, n) for n in (some, 2 * some)]
     scored = Line.through([(_tokens_of(b), _scoring(loaded, models[0], b)) for b in scoring])
-    return Counted(one_layer=one, two_layers=two, scoring=scored)
+    return Counted(one_layer=one, two_layers=two, scoring=scored, is_recomputed=config.checkpoint_activations)
 
 
 def _first(loaded: LoadedModel, config: TrainingConfig, source: RecordSource, num_tokens: int) -> Batch:

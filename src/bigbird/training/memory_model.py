@@ -96,15 +96,14 @@ class MemoryModel:
         return count(self._loaded, config, self._source, num_tokens=self._tokens)
 
     def need(self, *, share: float = 1.0, counted: Counted | None = None) -> Need:
-        """Of the run, or with a share of its tokens per micro-batch, or as counted with activations computed again."""
-        is_recomputed = self._config.checkpoint_activations or counted is not None
+        """Of the run, or with a share of its tokens per micro-batch, or counted under other settings."""
         counted = counted or self._counted
         all_weights = _FLOAT32 * self._num_weights
         all_averages = _OPTIMIZER_BYTES[self._config.optimizer] * self._num_weights
         weights, averages = all_weights / self._shards, all_averages / self._shards
         tokens = share * self._tokens / self._config.context_parallel
         learning = counted.learning(tokens, num_layers=self._loaded.encoder.num_layers)
-        gaps = self._gaps(share, is_recomputed=is_recomputed)
+        gaps = self._gaps(share, is_recomputed=counted.is_recomputed)
         scoring = counted.scoring(self._scored) + all_weights - weights  # which are put together to score
         activations = max(learning, scoring)
         return Need(
