@@ -49,23 +49,54 @@ def test_weights_stored_in_half_the_bytes_are_read_as_float32(tmp_path, stored_a
         assert torch.equal(back[name], tensor.to(getattr(torch, stored_as)).float())
 
 
+def test_weights_stored_in_eight_bits_are_off_by_half_a_step_of_their_row(tmp_path):
+    loaded = loaded_model(YES_NO)
+    weights = loaded.model.state_dict()
+    with torch.no_grad():
+        weights["encoder.embeddings.tokens.weight"][5] = 0
+        weights["encoder.embeddings.tokens.weight"][6] = 1e-9  # no float16 scale is so small
+    save_model(tmp_path / "model", loaded, stored_as="int8")
+    in_file = load_file(tmp_path / "model" / "model.safetensors")
+    back = load_model(tmp_path / "model").model.state_dict()
+    for name, tensor in weights.items():
+        assert in_file[name].dtype == (torch.int8 if tensor.ndim == 2 else torch.float16)
+        assert back[name].dtype == torch.float32
+        step = tensor.abs().amax(-1, keepdim=True) / 127 if tensor.ndim == 2 else tensor.abs() / 2**11
+        assert ((back[name] - tensor).abs() <= step * 0.57 + 4e-6).all(), name  # the scale is rounded too
+    assert (back["encoder.embeddings.tokens.weight"][5:7] == 0).all()
+
+
+@pytest.mark.parametrize("damage", ["missing", "short", "float32"])
+def test_eight_bits_without_the_right_scales_are_refused(tmp_path, damage):
+    save_model(tmp_path / "model", loaded_model(YES_NO), stored_as="int8")
+    path = tmp_path / "model" / "model.safetensors"
+    weights = load_file(path)
+    scale = weights.pop("pooler.weight.scale")
+    if damage != "missing":
+        weights["pooler.weight.scale"] = scale[1:].contiguous() if damage == "short" else scale.float()
+    save_file(weights, path)
+    with pytest.raises(CheckpointError, match=r"pooler.weight.scale must hold one float16 for each row of pooler"):
+        load_model(tmp_path / "model")
+
+
 def test_a_type_that_weights_are_not_stored_in_is_refused(tmp_path, folder):
-    with pytest.raises(ConfigError, match=r"stored_as must be one of float16, bfloat16, or None, got 'int8'"):
-        save_model(tmp_path / "model", loaded_model(YES_NO), stored_as="int8")
+    with pytest.raises(ConfigError, match=r"stored_as must be one of float16, bfloat16, int8, or None, got 'int4'"):
+        save_model(tmp_path / "model", loaded_model(YES_NO), stored_as="int4")
     config = folder / "config.json"
-    for wrong in ("int8", ["float16"], None):
+    for wrong in ("int4", ["float16"], None):
         config.write_text(json.dumps({**json.loads(config.read_text()), "stored_as": wrong}))
-        with pytest.raises(CheckpointError, match="stored_as must be one of float16, bfloat16, got"):
+        with pytest.raises(CheckpointError, match="stored_as must be one of float16, bfloat16, int8, got"):
             load_model(folder)
 
 
-def test_weights_too_large_for_float16_are_refused_and_the_older_model_stays(folder):
+@pytest.mark.parametrize(("stored_as", "size"), [("float16", 1e6), ("int8", 1e8)])
+def test_weights_too_large_for_their_type_are_refused_and_the_older_model_stays(folder, stored_as, size):
     loaded = load_model(folder)
     with torch.no_grad():
-        next(loaded.model.parameters()).fill_(1e6)
+        next(loaded.model.parameters()).fill_(size)
     before = load_model(folder).model.state_dict()
     with pytest.raises(CheckpointError, match="holds NaN or infinity"):
-        save_model(folder, loaded, stored_as="float16")
+        save_model(folder, loaded, stored_as=stored_as)
     after = load_model(folder).model.state_dict()
     assert all(torch.equal(before[name], tensor) for name, tensor in after.items())
 

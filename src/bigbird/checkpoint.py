@@ -20,6 +20,7 @@ from bigbird import config as configs
 from bigbird.data.files import sync
 from bigbird.errors import CheckpointError, ConfigError
 from bigbird.model.encoder import EncoderConfig
+from bigbird.stored_weights import STORED_TYPES, restored, stored
 from bigbird.tasks import TASKS, Task
 from bigbird.tokenizers import Tokenizer, load_tokenizer
 from bigbird.tokenizers.base import TOKENIZER_FILE
@@ -29,7 +30,6 @@ WEIGHTS_FILE = "model.safetensors"
 MODEL_CARD = "README.md"
 FORMAT = 1
 WEIGHT_TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
-STORED_TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 _PACKAGED = Path(__file__).parent / "pretrained"
 _TASK_NAMES: dict[type, str] = {task: name for name, task in TASKS.items()}
@@ -59,8 +59,9 @@ def save_model(
     """Write the model folder under a temporary name, then rename it; an older folder of that name is replaced.
 
     weights    to write instead of the model's own, which may be spread over processes
-    stored_as  "float16" or "bfloat16": a file of half the size, read back as float32. Without it weights keep their
-               type, in the file and in the model read from it
+    stored_as  "float16" or "bfloat16": a file of half the size; "int8": of about a quarter, see
+               `bigbird.stored_weights`. Read back as float32. Without it weights keep their type, in the file and in
+               the model read from it
     """
     if stored_as is not None and stored_as not in STORED_TYPES:
         raise ConfigError(f"stored_as must be one of {', '.join(STORED_TYPES)}, or None, got {stored_as!r}")
@@ -85,8 +86,9 @@ def finish_saving(folder: Path) -> None:
 
 def _write_model(folder: Path, loaded: LoadedModel, weights: Mapping[str, torch.Tensor], stored_as: str | None) -> None:
     if stored_as is not None:
-        weights = {name: tensor.to(STORED_TYPES[stored_as]) for name, tensor in weights.items()}
-        _check_numbers(folder / WEIGHTS_FILE, weights)  # what float16 cannot hold has become infinity
+        weights = stored(weights, stored_as)
+        read_back = restored(weights, folder / WEIGHTS_FILE) if stored_as == "int8" else weights
+        _check_numbers(folder / WEIGHTS_FILE, read_back)  # what float16 cannot hold has become infinity
     description = {
         "format": FORMAT,
         "bigbird_version": metadata.version("bigbird"),
@@ -113,7 +115,7 @@ def load_model(name_or_folder: str | Path, *, device: torch.device | str = "cpu"
             f"{folder}: the tokenizer knows {tokenizer.vocab_size} tokens, the model {encoder.vocab_size}; "
             f"they do not belong together"
         )
-    model = _load_weights(folder / WEIGHTS_FILE, task, encoder)
+    model = _load_weights(folder / WEIGHTS_FILE, task, encoder, stored_as=description.get("stored_as"))
     if "stored_as" in description:
         model = model.float()
     return LoadedModel(model.to(chosen).eval(), encoder, task, tokenizer, description.get("notes", {}))
@@ -227,13 +229,15 @@ def _read_tokenizer(folder: Path) -> Tokenizer:
         raise CheckpointError(f"{folder / TOKENIZER_FILE}: {error}") from None
 
 
-def _load_weights(path: Path, task: Task, encoder: EncoderConfig) -> nn.Module:
+def _load_weights(path: Path, task: Task, encoder: EncoderConfig, *, stored_as: str | None) -> nn.Module:
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
     if encoder.num_layers > len(weights):
         raise CheckpointError(f"{path} has {len(weights)} tensors, too few for {encoder.num_layers} layers")
+    if stored_as == "int8":
+        weights = restored(weights, path)
     try:
         model = empty_model(lambda: task.build_model(encoder))
     except ConfigError as error:
