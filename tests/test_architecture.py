@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "bigbird"
 LEVELS = [
     {"errors", "randomness"},
     {"attention", "tokenizers", "config", "machine"},
-    {"model", "data"},
+    {"model", "data", "stored_weights"},
     {"tasks"},
     {"checkpoint"},
     {"training", "predictor", "interop", "representations"},
