@@ -14,6 +14,7 @@ import typer
 from bigbird.cli.arguments import GenomeFiles, Model, Settings, new_file, opened_genome, watched
 from bigbird.cli.bins import answers_in_bins, holds_peaks, on_chromatin_set, predict_bins, records_of_peaks
 from bigbird.cli.entry import app, say
+from bigbird.cli.multi_hop import answers_with_support, multi_hop_questions, predict_support
 from bigbird.cli.scores import check_table, is_table, tell_scores
 from bigbird.cli.tables import write_table
 from bigbird.errors import InputError
@@ -35,8 +36,8 @@ def evaluate(
         Path,
         typer.Argument(
             help="Labelled records: .csv, .tsv or .jsonl, or DeepSEA's .mat, .h5 and .csv. For a model that answers "
-            "questions these: .jsonl. Or the folder of a corpus or a window set. For a model of chromatin profiles "
-            "also peaks: .bed, .narrowPeak (with --genome).",
+            "questions these: .jsonl, .json. Or the folder of a corpus or a window set. For a model of chromatin "
+            "profiles also peaks: .bed, .narrowPeak (with --genome).",
             readable=False,
         ),
     ],
@@ -98,7 +99,12 @@ def evaluate(
 def predict(
     model: Model,
     data: Annotated[
-        Path, typer.Argument(help="Records: .fa, .bed (with --genome), .csv, .tsv or .jsonl.", readable=False)
+        Path,
+        typer.Argument(
+            help="Records: .fa, .bed (with --genome), .csv, .tsv or .jsonl. For a model that answers with supporting "
+            "sentences questions in HotpotQA's format.",
+            readable=False,
+        ),
     ],
     *,
     genome: GenomeFiles = None,
@@ -106,7 +112,7 @@ def predict(
         str | None, typer.Option(help="Write the table here instead of to the screen.", metavar="<path>")
     ] = None,
 ) -> None:
-    """Predict labels of sequences; writes a table separated by tabs.
+    """Predict labels of sequences, or answers to questions; writes a table separated by tabs.
 
     A model of chromatin profiles writes a line per bin, which reads the surroundings that the genome has.
     """
@@ -115,6 +121,10 @@ def predict(
 
     file = new_file(out, data)
     predictor = Predictor.load(model)
+    if answers_with_support(predictor):
+        questions = multi_hop_questions(data, genome, model)
+        predict_support(predictor, questions, file)
+        return
     records = records_for(predictor, model, data, genome)
     if answers_in_bins(predictor):
         predict_bins(predictor, records, genome, file)
@@ -241,6 +251,8 @@ def scored_records(
         if genome:
             raise InputError(f"--genome is for records of DNA, and {model} answers questions about texts")
         return read_questions(data)
+    if answers_with_support(predictor):
+        return multi_hop_questions(data, genome, model)
     if is_of_peaks:
         return records_of_peaks(predictor, data, genome, region)
     return records_for(predictor, model, data, genome)

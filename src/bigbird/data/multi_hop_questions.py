@@ -46,6 +46,11 @@ class MultiHopQuestion:
     facts: tuple[Fact, ...] = ()
     kind: str = ""
 
+    @property
+    def name(self) -> str:
+        """What tells it apart in a file."""
+        return self.asked.name
+
     def __post_init__(self) -> None:
         if self.yes_no not in ("", "yes", "no"):
             raise DataError(f"question {self.asked.name!r}: yes_no must be 'yes', 'no' or '', got {self.yes_no!r}")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bigbird import randomness
 from bigbird.data.genome import Genome
+from bigbird.data.multi_hop_questions import MultiHopQuestion
 from bigbird.data.packing import TokenRow
 from bigbird.data.questions import Question
 from bigbird.data.records import Record, labels_of, read_records, stranded_labels
@@ -22,7 +23,7 @@ from bigbird.errors import ConfigError
 from bigbird.tokenizers import Tokenizer
 
 Item = (
-    Record | TokenRow | PairRow | Question
+    Record | TokenRow | PairRow | Question | MultiHopQuestion
 )  # what a source gives: records to be tokenized, or tokens of a prepared corpus
 
 

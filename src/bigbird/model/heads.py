@@ -15,6 +15,7 @@ from bigbird.model.activation import ACTIVATIONS
 from bigbird.model.encoder import Encoder, EncoderConfig
 from bigbird.model.linear import Linear, linear
 
+_FEW = -2.75  # log odds of 6 %: of the 40 sentences of a question of HotpotQA 2.4 support its answer
 _RARE = -4.0  # log odds of 2 %: of a genome's bins few have a label, and learning that alone would take a while
 
 
@@ -98,10 +99,7 @@ class SpanFinder(nn.Module):
 
         token_types  those that the encoder has no vector for count as the last it has
         """
-        num_types = self.encoder.config.num_token_types
-        types = token_types.clamp(max=num_types - 1) if num_types and token_types is not None else None
-        encoded = self.encoder(token_ids, token_types=types, layout=layout)
-        logits: Tensor = self.ends(self.dropout(encoded))
+        logits: Tensor = self.ends(self.dropout(_encoded_pairs(self.encoder, token_ids, layout, token_types)))
         return logits
 
 
@@ -118,6 +116,50 @@ class Bins(NamedTuple):
     def to(self, device: torch.device | str) -> Bins:
         """The same on `device`."""
         return Bins(self.places.to(device), self.sizes.to(device))
+
+
+class EvidenceReader(nn.Module):
+    """Where an answer is, of which kind it is, and which sentences support it.
+
+    Ends are read off every token and the kind off a document's first, each by one layer (Zaheer et al. 2020, appendix
+    E.2). So are sentences, off the mean and the greatest of their tokens' vectors: published vocabularies have no token
+    that stands for a sentence, and what makes it a supporting one may be any of its words, which its first and its last
+    token need not have taken in.
+    """
+
+    def __init__(self, config: EncoderConfig, *, num_kinds: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.ends = Linear(config.hidden_size, 2)
+        self.kind = Linear(config.hidden_size, num_kinds)
+        self.support = Linear(2 * config.hidden_size, 1)
+        nn.init.constant_(self.support.bias, _FEW)
+
+    def forward(
+        self, token_ids: Tensor, layout: Layout, sentences: Bins, *, token_types: Tensor | None = None
+    ) -> EvidenceLogits:
+        """token_ids, token_types: packed int64 [total], see `SpanFinder`; sentences: of all documents."""
+        encoded = self.dropout(_encoded_pairs(self.encoder, token_ids, layout, token_types))
+        first, pooled = first_tokens(encoded, layout), with_enough_rows(pooled_bins(encoded, sentences))
+        return EvidenceLogits(
+            self.ends(encoded),
+            self.kind(first)[: len(layout.lengths)],
+            self.support(pooled)[: len(sentences.sizes), 0],
+        )
+
+
+class EvidenceLogits(NamedTuple):
+    """What `EvidenceReader` says.
+
+    ends     [total, 2], as `SpanFinder`'s
+    kinds    [documents, num_kinds]
+    support  [sentences]
+    """
+
+    ends: Tensor
+    kinds: Tensor
+    support: Tensor
 
 
 class BinClassifier(nn.Module):
@@ -138,6 +180,14 @@ class BinClassifier(nn.Module):
         hidden = F.gelu(self.inner(self.norm(with_enough_rows(pooled))))
         logits: Tensor = self.classifier(self.dropout(hidden))
         return logits[: len(bins.sizes)]
+
+
+def _encoded_pairs(encoder: Encoder, token_ids: Tensor, layout: Layout, token_types: Tensor | None) -> Tensor:
+    """Pairs of texts encoded, [total, hidden]; types that the encoder has no vector for count as its last."""
+    num_types = encoder.config.num_token_types
+    types = token_types.clamp(max=num_types - 1) if num_types and token_types is not None else None
+    encoded: Tensor = encoder(token_ids, token_types=types, layout=layout)
+    return encoded
 
 
 def pooled_bins(encoded: Tensor, bins: Bins) -> Tensor:
