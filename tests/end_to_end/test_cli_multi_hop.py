@@ -7,6 +7,7 @@ import torch
 
 import multi_hop_cases as cases
 import reader_models as readers
+from bigbird.checkpoint import load_model, save_model
 
 SETTINGS = {
     "task.max_length": 64,
@@ -89,6 +90,16 @@ def test_a_run_that_goes_on_is_the_run_that_never_stopped(bigbird, tmp_path):
     assert bigbird(*training("parts", **steps, **{"training.num_steps": 4}), "--resume")[0] == 0
     assert losses("parts") == losses("whole")
     assert len(losses("whole")) == 4
+
+
+def test_a_reader_of_spans_hands_on_what_finds_them(bigbird, tmp_path):
+    tokenizer = readers.TextTokenizer.from_folder(tmp_path / "bert")
+    save_model(tmp_path / "spans", readers.reader(readers.SMALL, tokenizer, max_length=64))
+    steps = {"training.num_steps": 1, "training.learning_rate": 1e-12, "start": "spans"}
+    assert bigbird(*training("run", **steps))[0] == 0
+    one, other = (load_model(tmp_path / name).model.state_dict() for name in ("spans", "run/model"))
+    assert "ends.weight" in one
+    assert all(torch.allclose(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize(
