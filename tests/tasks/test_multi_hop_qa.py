@@ -43,6 +43,7 @@ def read_from_labels(task, question, tokenizer):
     windows = []
     for example in task.encode(question, tokenizer, purpose="predict"):
         label = labels[example.first_token]
+        assert (example.weights[example.bins >= 0] > 0).all()  # blanks say nothing of a sentence
         ends = np.where(label.targets[:, :2] > 0, SURE, 0.0)
         ends[0, ~(label.targets[:, :2] > 0).any(0)] = SURE
         kinds = np.where(np.arange(3) == label.targets[0, KIND], SURE, 0.0)
@@ -255,6 +256,27 @@ def test_the_kind_is_told_by_windows_that_know_and_sentences_by_all_that_hold_th
         places = [place for place, e in enumerate(examples) if number in sentences_of(e)]
         assert score == pytest.approx(1 / (1 + math.exp(-np.mean(places))))
     assert any(sum(n in sentences_of(e) for e in examples) == 2 for n, _ in found.sentences)
+
+
+def test_sentences_may_be_listed_in_any_order(vocabularies):
+    loaded, asked = readers.reader(SMALL, vocabularies["bert"]), long_question(12, yes_no="yes", supporting=())
+    mirrored = replace(asked, sentences=asked.sentences[::-1])
+    with torch.inference_mode():
+        one, other = (
+            SMALL.predict(loaded.model, SMALL.encode(q, vocabularies["bert"], purpose="predict"), block_size=16)[0]
+            for q in (asked, mirrored)
+        )
+    assert [score for _, score in one.sentences] == [score for _, score in other.sentences][::-1]
+    assert len({score for _, score in one.sentences}) > 6
+
+
+def test_the_probability_of_a_span_is_that_of_its_kind_and_of_it_among_all_spans(vocabularies):
+    (example,) = SMALL.encode(cases.question("red one so"), vocabularies["bert"], purpose="predict")
+    kinds = np.log([0.5, 0.3, 0.2])
+    said = WindowLogits(np.zeros((len(example.token_ids), 2)), kinds, np.zeros(0))
+    found = reading([(example, said)], max_answer_tokens=8, support_threshold=0.5, least_support=0)
+    assert found.span.score == pytest.approx(1 / 6)  # of three tokens there are six
+    assert found.score == pytest.approx(0.5 / 6)
 
 
 def test_sentences_are_chosen_by_the_threshold_but_so_many_at_least():

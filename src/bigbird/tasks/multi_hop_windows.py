@@ -97,10 +97,9 @@ def _with_sentences(
 def _sentence_numbers(document: DocumentTokens, sentences: Sequence[Sentence]) -> NDArray[np.int64]:
     """The sentence that holds the first character of each token: int64 [tokens], -1 for none, and for blanks."""
     places = np.array([sentence[:2] for sentence in sentences], np.int64).reshape(-1, 2)
-    filled = np.flatnonzero(places[:, 0] < places[:, 1])
-    filled = filled[np.argsort(places[filled, 0], kind="stable")]
-    before = np.searchsorted(places[filled, 0], document.starts, side="right") - 1
-    numbers = np.append(filled, -1)[before]
+    order = np.argsort(places[:, 0], kind="stable")
+    before = np.searchsorted(places[order, 0], document.starts, side="right") - 1
+    numbers = np.append(order, -1)[before]
     ends = np.append(places[:, 1], -1)[numbers]
     return np.where(document.may_answer & (document.starts < ends), numbers, -1)
 
