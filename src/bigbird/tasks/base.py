@@ -40,6 +40,8 @@ class Example(NamedTuple):
     bins         int64 [length], the bin of the record each token lies in, counted in reading direction; -1 for none.
                  Those of a window follow one another. None for tasks without bins
     first_token  number, among a document's tokens, of the first that stands in the window; 0 unless the task asks
+    global_tokens  so many tokens at the window's start see all and are seen by all, rounded up to whole blocks; -1: as
+                 many as the model's pattern says
     """
 
     record: int
@@ -53,6 +55,7 @@ class Example(NamedTuple):
     order: int = -1
     bins: NDArray[np.int64] | None = None
     first_token: int = 0
+    global_tokens: int = -1
 
 
 class Batch(NamedTuple):
@@ -139,7 +142,7 @@ def in_batches(examples: Sequence[Example]) -> Iterator[list[Example]]:
 
 def packed(examples: Sequence[Example], *, block_size: int) -> Batch:
     """Lay the examples one behind the other."""
-    layout = DocumentLayout(tuple(len(example.token_ids) for example in examples), block_size)
+    layout = layout_of(examples, block_size)
     token_ids = torch.from_numpy(np.concatenate([example.token_ids for example in examples]))
     return Batch(
         layout.pack(token_ids),
@@ -150,6 +153,14 @@ def packed(examples: Sequence[Example], *, block_size: int) -> Batch:
         None if all(example.order < 0 for example in examples) else torch.tensor([e.order for e in examples]),
         _bins(examples, layout),
     )
+
+
+def layout_of(examples: Sequence[Example], block_size: int) -> DocumentLayout:
+    """Where the examples lie in a row, and how much of each is global; either all of them tell the latter, or none."""
+    given = [example.global_tokens for example in examples]
+    assert min(given) >= 0 or max(given) < 0, "some examples say how many of their tokens are global, others do not"
+    blocks = None if max(given) < 0 else tuple(-(-count // block_size) for count in given)
+    return DocumentLayout(tuple(len(example.token_ids) for example in examples), block_size, global_blocks=blocks)
 
 
 def _token_types(examples: Sequence[Example], layout: DocumentLayout) -> Tensor | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -29,10 +30,13 @@ from bigbird.tasks.span_windows import (
     labelled,
     question_tokens,
     reader_tokenizer,
+    with_global_question,
 )
 from bigbird.tokenizers import Encoding, TextTokenizer, Tokenizer
 
 _MOST_SPECIAL = 4  # tokens beside question and document: <s> q </s></s> d </s>
+GlobalTokens = Literal["pattern", "question"]
+
 _HAVING, _EMPTY = 0, 1  # kinds of windows, for draws
 
 
@@ -51,6 +55,8 @@ class SpanQA:
     none_allowed        whether "no answer" may be the answer
     global_at           where the pattern's global blocks stand: "start" makes the question global, as the paper's ITC
                         (its first 128 tokens: two blocks of 64); "ends" leaves the pattern as published
+    global_tokens       "pattern": as many global blocks as the pattern has, whatever the question's length; "question":
+                        all tokens of each question, however many they are, in whole blocks
     max_answer_windows  windows with an answer that training shows of a question at a time, drawn anew every epoch
     max_empty_windows   windows without one, likewise; of a question without an answer one at least
     top_k               answers that a prediction has at most; they do not overlap
@@ -70,6 +76,7 @@ class SpanQA:
     max_question_tokens: int = 128
     none_allowed: bool = True
     global_at: GlobalAt = "start"
+    global_tokens: GlobalTokens = "pattern"
     max_answer_windows: int = 2
     max_empty_windows: int = 1
     top_k: int = 3
@@ -91,6 +98,15 @@ class SpanQA:
                 f"task.max_length {self.max_length} leaves no room for new text beside a question of "
                 f"{self.max_question_tokens} tokens and an overlap of {self.overlap}; give a greater max_length, or "
                 f"smaller task.max_question_tokens, task.overlap and task.max_answer_tokens"
+            )
+        if self.global_tokens not in get_args(GlobalTokens):
+            raise ConfigError(
+                f"task.global_tokens must be one of {', '.join(get_args(GlobalTokens))}, got {self.global_tokens!r}"
+            )
+        if self.global_tokens == "question" and self.global_at != "start":
+            raise ConfigError(
+                f"task.global_tokens 'question' makes each question global, at the start, and task.global_at is "
+                f"{self.global_at!r}; set task.global_at=start, or task.global_tokens=pattern"
             )
         if not 0 < self.temperature < float("inf") or not abs(self.no_answer_offset) < float("inf"):
             raise ConfigError(
@@ -127,14 +143,15 @@ class SpanQA:
         windows, question, document = self._read(record, reader_tokenizer(tokenizer))
         if purpose == "predict":
             firsts = windows.places(len(document.encoding.ids), windows.room(question))
-            return [windows.example(document, question, index, first) for first in firsts]
+            return self._with_globals(windows.example(document, question, index, first) for first in firsts)
         _check_known(record)
         having, empty = labelled(windows, document, question, record, index)
         num_empty = max(self.max_empty_windows, 0 if having else 1)
-        return [
+        shown = [
             *kept(having, self.max_answer_windows, record.draw, _HAVING),
             *kept(empty, num_empty, record.draw, _EMPTY),
         ]
+        return self._with_globals(shown)
 
     def collate(self, examples: Sequence[Example], *, block_size: int) -> Batch:
         """See `Task`. Targets: [tokens of all examples, 2], weights: [tokens of all examples]."""
@@ -173,6 +190,11 @@ class SpanQA:
         if not document.may_answer.any():
             raise DataError(f"the document of question {record.name or record.question!r} holds no text")
         return SpanWindows(tokenizer, self.max_length, self.overlap), question, document
+
+    def _with_globals(self, examples: Iterable[Example]) -> list[Example]:
+        if self.global_tokens == "pattern":
+            return list(examples)
+        return [with_global_question(example) for example in examples]
 
     def _logits(self, model: nn.Module, examples: Sequence[Example], block_size: int) -> list[NDArray[np.float64]]:
         batch = self.collate(examples, block_size=block_size).to(device_of(model))

@@ -163,6 +163,11 @@ def labelled(
     return having, empty if having or empty else partial
 
 
+def with_global_question(example: Example) -> Example:
+    """The window with all that stands before the document global, special tokens among it."""
+    return example._replace(global_tokens=int(np.flatnonzero(example.starts >= 0)[0]))
+
+
 def kept(examples: Sequence[Example], most: int, draw: int, kind: int) -> list[Example]:
     """At most so many of the windows, drawn by `draw`, in the document's order."""
     chosen = randomness.permutation(len(examples), draw, _KEPT, kind)[:most]
