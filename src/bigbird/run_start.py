@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from bigbird.checkpoint import LoadedModel
+from bigbird.data.drawn_questions import DrawnQuestions
 from bigbird.data.held_out import check_block_size, check_longest, check_tokenizer
 from bigbird.data.question_files import QuestionSource
 from bigbird.data.records import Record
@@ -17,7 +18,16 @@ from bigbird.data.sources import Datasets, FixedRecords, RecordSource
 from bigbird.errors import ConfigError, DataError
 from bigbird.interop.starting import read_start
 from bigbird.model.encoder import EncoderConfig
-from bigbird.tasks import AnyTask, BinClassification, Classification, MaskedLM, SpanQA, TokenClassification
+from bigbird.tasks import (
+    AnyTask,
+    BinClassification,
+    ChoiceQA,
+    Classification,
+    MaskedLM,
+    QuestionTask,
+    SpanQA,
+    TokenClassification,
+)
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer
 from bigbird.training import room
 from bigbird.training.step import seeded
@@ -59,10 +69,10 @@ def starting_point(
     start  `Scratch`, or a model to take over, see `read_start`
     task   a task with labels takes those of the training records, unless it names its own
     """
-    task = task if isinstance(task, MaskedLM | SpanQA) else _with_labels(task, datasets)
+    task = task if isinstance(task, MaskedLM | QuestionTask) else _with_labels(task, datasets)
     check_longest(datasets, task.max_length)
     if isinstance(start, Scratch):
-        if isinstance(task, SpanQA):
+        if isinstance(task, QuestionTask):
             raise ConfigError(
                 "a model that answers questions begins from one that has read much text; with random weights it would "
                 "learn next to nothing. Set start=FOLDER (or OWNER/NAME of the Hub), a model of BERT's, RoBERTa's or "
@@ -107,7 +117,9 @@ def _check_records(source: RecordSource, task: AnyTask, tokenizer: Tokenizer) ->
     """Encode a record of every kind there is, so that labels the task does not know are found before the first step."""
     if isinstance(source, QuestionSource) and isinstance(task, SpanQA):
         task.check(source.questions, tokenizer)
-    if not isinstance(source, FixedRecords) or isinstance(task, SpanQA):
+    if isinstance(source, DrawnQuestions) and isinstance(task, ChoiceQA):
+        task.check(source.questions, tokenizer)
+    if not isinstance(source, FixedRecords) or isinstance(task, QuestionTask):
         return
     kinds: dict[object, Record] = {}
     for record in source.records:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigbird import randomness
+from bigbird.data.choice_questions import ChoiceQuestion
 from bigbird.data.genome import Genome
 from bigbird.data.packing import TokenRow
 from bigbird.data.questions import Question
@@ -22,7 +23,7 @@ from bigbird.errors import ConfigError
 from bigbird.tokenizers import Tokenizer
 
 Item = (
-    Record | TokenRow | PairRow | Question
+    Record | TokenRow | PairRow | Question | ChoiceQuestion
 )  # what a source gives: records to be tokenized, or tokens of a prepared corpus
 
 

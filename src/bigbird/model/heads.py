@@ -98,10 +98,7 @@ class SpanFinder(nn.Module):
 
         token_types  those that the encoder has no vector for count as the last it has
         """
-        num_types = self.encoder.config.num_token_types
-        types = token_types.clamp(max=num_types - 1) if num_types and token_types is not None else None
-        encoded = self.encoder(token_ids, token_types=types, layout=layout)
-        logits: Tensor = self.ends(self.dropout(encoded))
+        logits: Tensor = self.ends(self.dropout(_encoded_pairs(self.encoder, token_ids, layout, token_types)))
         return logits
 
 
@@ -110,14 +107,16 @@ class Bins(NamedTuple):
 
     places  int64 [tokens in bins], where they lie in the row, bin after bin
     sizes   int64 [bins], tokens of each; a bin may have none
+    counts  bins of each document
     """
 
     places: Tensor
     sizes: Tensor
+    counts: tuple[int, ...] = ()
 
     def to(self, device: torch.device | str) -> Bins:
         """The same on `device`."""
-        return Bins(self.places.to(device), self.sizes.to(device))
+        return self._replace(places=self.places.to(device), sizes=self.sizes.to(device))
 
 
 class BinClassifier(nn.Module):
@@ -140,14 +139,48 @@ class BinClassifier(nn.Module):
         return logits[: len(bins.sizes)]
 
 
+class CandidateScorer(nn.Module):
+    """How well each candidate answers, read off the mean of its tokens' vectors: [candidates] logits."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.scorer = Linear(config.hidden_size, 1)
+
+    def forward(
+        self, token_ids: Tensor, layout: Layout, candidates: Bins, *, token_types: Tensor | None = None
+    ) -> Tensor:
+        """token_ids, token_types: packed int64 [total] -> [candidates]; for token_types see `SpanFinder`."""
+        encoded = _encoded_pairs(self.encoder, token_ids, layout, token_types)
+        logits: Tensor = self.scorer(self.dropout(with_enough_rows(mean_of_bins(encoded, candidates))))
+        return logits[: len(candidates.sizes), 0]
+
+
+def _encoded_pairs(encoder: Encoder, token_ids: Tensor, layout: Layout, token_types: Tensor | None) -> Tensor:
+    """Pairs of texts encoded, [total, hidden]; types that the encoder has no vector for count as its last."""
+    num_types = encoder.config.num_token_types
+    types = token_types.clamp(max=num_types - 1) if num_types and token_types is not None else None
+    encoded: Tensor = encoder(token_ids, token_types=types, layout=layout)
+    return encoded
+
+
+def mean_of_bins(encoded: Tensor, bins: Bins) -> Tensor:
+    """[total, hidden] -> float32 [bins, hidden]: the mean of each bin's rows, 0 without any."""
+    return _mean(encoded[bins.places].float(), bins.sizes)
+
+
 def pooled_bins(encoded: Tensor, bins: Bins) -> Tensor:
     """[total, hidden] -> float32 [bins, 2 * hidden]: mean and greatest value of each bin's rows, 0 without any."""
     rows = encoded[bins.places].float()
-    # In segments, not scattered: then a sum's order is the tokens' own, on GPUs too.
-    total = torch.segment_reduce(rows, "sum", lengths=bins.sizes, axis=0, unsafe=True)
     greatest = torch.segment_reduce(rows, "max", lengths=bins.sizes, axis=0, unsafe=True)
-    sizes = bins.sizes[:, None]
-    return torch.cat((total / sizes.clamp(min=1), greatest.masked_fill(sizes == 0, 0)), dim=1)
+    return torch.cat((_mean(rows, bins.sizes), greatest.masked_fill(bins.sizes[:, None] == 0, 0)), dim=1)
+
+
+def _mean(rows: Tensor, sizes: Tensor) -> Tensor:
+    # In segments, not scattered: then a sum's order is the tokens' own, on GPUs too.
+    total = torch.segment_reduce(rows, "sum", lengths=sizes, axis=0, unsafe=True)
+    return total / sizes[:, None].clamp(min=1)
 
 
 def first_tokens(encoded: Tensor, layout: Layout) -> Tensor:

@@ -11,6 +11,8 @@ from bigbird.errors import ConfigError
 from bigbird.run import RunConfig
 
 RECIPES = {
+    "choice.candidates": "One of several candidates as the answer, by documents of any length (WikiHop's form)",
+    "choice.wikihop_base": "The same at the paper's base size and settings for WikiHop, for GPUs",
     "genomics.chromatin": "Proteins and marks in every 200 bases of a genome, from peaks (BED, narrowPeak)",
     "genomics.classification": "Labels for DNA sequences in your own files (FASTA, BED, CSV, TSV, JSONL)",
     "genomics.deepsea": "Labels of 200 bases from files in DeepSEA's layout (.mat, HDF5, CSV)",

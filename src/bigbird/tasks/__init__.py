@@ -2,6 +2,7 @@
 
 from bigbird.tasks.base import Batch, Example, Loss, Prediction, Task
 from bigbird.tasks.bin_classification import BinClassification, BinLabels
+from bigbird.tasks.choice_qa import ChoiceAnswer, ChoiceQA
 from bigbird.tasks.classification import Classification, SequenceLabels
 from bigbird.tasks.masked_lm import MaskedLM
 from bigbird.tasks.masked_scores import MaskedScore
@@ -10,10 +11,12 @@ from bigbird.tasks.span_decoding import SpanAnswer, SpanAnswers
 from bigbird.tasks.span_qa import SpanQA
 from bigbird.tasks.token_classification import TokenClassification, TokenLabels
 
-AnyTask = BinClassification | Classification | MaskedLM | SpanQA | TokenClassification
+QuestionTask = ChoiceQA | SpanQA  # what is asked about texts
+AnyTask = BinClassification | Classification | MaskedLM | QuestionTask | TokenClassification
 
 TASKS: dict[str, type[AnyTask]] = {
     "bin-classification": BinClassification,
+    "choice-qa": ChoiceQA,
     "classification": Classification,
     "masked-lm": MaskedLM,
     "span-qa": SpanQA,
@@ -26,6 +29,8 @@ __all__ = [
     "Batch",
     "BinClassification",
     "BinLabels",
+    "ChoiceAnswer",
+    "ChoiceQA",
     "Classification",
     "Estimate",
     "Example",
@@ -33,6 +38,7 @@ __all__ = [
     "MaskedLM",
     "MaskedScore",
     "Prediction",
+    "QuestionTask",
     "SequenceLabels",
     "SpanAnswer",
     "SpanAnswers",

@@ -181,7 +181,9 @@ def _bins(examples: Sequence[Example], layout: DocumentLayout) -> Bins | None:
         counts = np.bincount(numbers - numbers[:1])  # ascending, so the first is the least
         places.append(start + inside)
         sizes.append(np.pad(counts, (0, max(0, len(example.targets) - len(counts)))))
-    return Bins(torch.from_numpy(np.concatenate(places)), torch.from_numpy(np.concatenate(sizes)))
+    return Bins(
+        torch.from_numpy(np.concatenate(places)), torch.from_numpy(np.concatenate(sizes)), tuple(map(len, sizes))
+    )
 
 
 def device_of(model: nn.Module) -> torch.device:
