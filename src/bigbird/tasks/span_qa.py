@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from bigbird.attention.spec import GlobalAt
 from bigbird.data.questions import Question
@@ -21,20 +21,20 @@ from bigbird.model.heads import SpanFinder
 from bigbird.tasks.base import Batch, Example, Loss, Purpose, device_of, in_batches, packed
 from bigbird.tasks.metrics import Estimate
 from bigbird.tasks.span_decoding import Decoding, SpanAnswers, decoded
+from bigbird.tasks.span_loss import span_losses
 from bigbird.tasks.span_scores import span_scores_of
 from bigbird.tasks.span_windows import (
-    DocumentTokens,
-    SpanWindows,
-    document_tokens,
+    Reading,
+    check_sizes,
     kept,
     labelled,
     question_tokens,
     reader_tokenizer,
+    reading_of,
     with_global_question,
 )
-from bigbird.tokenizers import Encoding, TextTokenizer, Tokenizer
+from bigbird.tokenizers import Tokenizer
 
-_MOST_SPECIAL = 4  # tokens beside question and document: <s> q </s></s> d </s>
 GlobalTokens = Literal["pattern", "question"]
 
 _HAVING, _EMPTY = 0, 1  # kinds of windows, for draws
@@ -88,17 +88,12 @@ class SpanQA:
         for name, value in (least | {"max_empty_windows": 0}).items():
             if getattr(self, name) < value:
                 raise ConfigError(f"task.{name} must be at least {value}, got {getattr(self, name)}")
-        if self.overlap < self.max_answer_tokens:
-            raise ConfigError(
-                f"task.overlap must be at least task.max_answer_tokens ({self.max_answer_tokens}), or answers that "
-                f"cross windows could not be found, got {self.overlap}"
-            )
-        if self.max_length - self.max_question_tokens - _MOST_SPECIAL <= self.overlap:
-            raise ConfigError(
-                f"task.max_length {self.max_length} leaves no room for new text beside a question of "
-                f"{self.max_question_tokens} tokens and an overlap of {self.overlap}; give a greater max_length, or "
-                f"smaller task.max_question_tokens, task.overlap and task.max_answer_tokens"
-            )
+        check_sizes(
+            max_length=self.max_length,
+            overlap=self.overlap,
+            max_answer_tokens=self.max_answer_tokens,
+            max_question_tokens=self.max_question_tokens,
+        )
         if self.global_tokens not in get_args(GlobalTokens):
             raise ConfigError(
                 f"task.global_tokens must be one of {', '.join(get_args(GlobalTokens))}, got {self.global_tokens!r}"
@@ -140,12 +135,12 @@ class SpanQA:
         """See `Task`; what an example holds is told by `SpanWindows.example`."""
         if not isinstance(record, Question):
             raise DataError(f"answers are asked of questions, got a {type(record).__name__}; give a file of questions")
-        windows, question, document = self._read(record, reader_tokenizer(tokenizer))
+        reading = self._read(record, tokenizer)
         if purpose == "predict":
-            firsts = windows.places(len(document.encoding.ids), windows.room(question))
-            return self._with_globals(windows.example(document, question, index, first) for first in firsts)
+            return self._with_globals(reading.every_window(index))
         _check_known(record)
-        having, empty = labelled(windows, document, question, record, index)
+        having, empty, partial = labelled(reading, record, index)
+        empty = empty if having or empty else partial
         num_empty = max(self.max_empty_windows, 0 if having else 1)
         shown = [
             *kept(having, self.max_answer_windows, record.draw, _HAVING),
@@ -159,11 +154,9 @@ class SpanQA:
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """See the class; a mean of start and end, one target per window."""
-        logits = batch.layout.unpack(model(batch.token_ids, batch.layout, token_types=batch.token_types)).float()
-        lengths = list(batch.layout.lengths)
-        windows = zip(logits.split(lengths), batch.targets.split(lengths), batch.weights.split(lengths), strict=True)
-        total = torch.stack([_window_loss(*window) for window in windows]).sum()
-        return Loss(total, torch.tensor(len(lengths), device=total.device))
+        logits = batch.layout.unpack(model(batch.token_ids, batch.layout, token_types=batch.token_types))
+        total = span_losses(logits, batch.targets, batch.weights, batch.layout.lengths).sum()
+        return Loss(total, torch.tensor(len(batch.layout.lengths), device=total.device))
 
     def predict(self, model: nn.Module, examples: Sequence[Example], *, block_size: int) -> list[SpanAnswers]:
         """See `Task`."""
@@ -184,12 +177,14 @@ class SpanQA:
         offset = self.no_answer_offset if self.none_allowed else -np.inf
         return Decoding(self.top_k, self.max_answer_tokens, 1 / self.temperature, offset)
 
-    def _read(self, record: Question, tokenizer: TextTokenizer) -> tuple[SpanWindows, Encoding, DocumentTokens]:
-        question = question_tokens(record, tokenizer, most=self.max_question_tokens)
-        document = document_tokens(record.document, tokenizer)
-        if not document.may_answer.any():
-            raise DataError(f"the document of question {record.name or record.question!r} holds no text")
-        return SpanWindows(tokenizer, self.max_length, self.overlap), question, document
+    def _read(self, record: Question, tokenizer: Tokenizer) -> Reading:
+        return reading_of(
+            record,
+            tokenizer,
+            max_length=self.max_length,
+            overlap=self.overlap,
+            max_question_tokens=self.max_question_tokens,
+        )
 
     def _with_globals(self, examples: Iterable[Example]) -> list[Example]:
         if self.global_tokens == "pattern":
@@ -201,16 +196,6 @@ class SpanQA:
         logits = model(batch.token_ids, batch.layout, token_types=batch.token_types)
         rows = batch.layout.unpack(logits).double().cpu().numpy()
         return np.split(rows, np.cumsum([len(example.token_ids) for example in examples])[:-1])
-
-
-def _window_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """The loss of one window: [length, 2], [length, 2], [length] -> a number."""
-    is_right = targets > 0
-    has_answer = is_right.any(0)
-    is_right = torch.cat((is_right[:1] | ~has_answer, is_right[1:]))
-    everywhere = logits.masked_fill((weights <= 0)[:, None], -torch.inf)
-    right = logits.masked_fill(~is_right, -torch.inf)
-    return (everywhere.logsumexp(0) - right.logsumexp(0)).mean()
 
 
 def _check_known(question: Question) -> None:

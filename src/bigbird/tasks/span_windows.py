@@ -30,6 +30,7 @@ Window = TypeVar("Window")
 
 log = logging.getLogger(__name__)
 
+_MOST_SPECIAL = 4  # tokens beside question and document: <s> q </s></s> d </s>
 _KEPT, _KEPT_DOCUMENTS = 20, 4  # second part of the key of draws; documents are asked many questions, one by one
 
 
@@ -141,19 +142,64 @@ class SpanWindows(NamedTuple):
         )
 
 
-def labelled(
-    windows: SpanWindows, document: DocumentTokens, question: Encoding, record: Question, index: int
-) -> tuple[list[Example], list[Example]]:
-    """For training: the windows with answers in them, and those that hold no part of any."""
+class Reading(NamedTuple):
+    """A question and its document as tokens, and how its windows are laid."""
+
+    windows: SpanWindows
+    question: Encoding
+    document: DocumentTokens
+
+    def every_window(self, index: int) -> list[Example]:
+        """Those of record `index` from the document's first token to its last, see `SpanWindows.example`."""
+        firsts = self.windows.places(len(self.document.encoding.ids), self.windows.room(self.question))
+        return [self.windows.example(self.document, self.question, index, first) for first in firsts]
+
+
+def reading_of(
+    record: Question, tokenizer: Tokenizer, *, max_length: int, overlap: int, max_question_tokens: int
+) -> Reading:
+    """Raises for a question or a document that cannot be read."""
+    known = reader_tokenizer(tokenizer)
+    question = question_tokens(record, known, most=max_question_tokens)
+    document = document_tokens(record.document, known)
+    if not document.may_answer.any():
+        raise DataError(f"the document of question {record.name or record.question!r} holds no text")
+    return Reading(SpanWindows(known, max_length, overlap), question, document)
+
+
+def check_sizes(*, max_length: int, overlap: int, max_answer_tokens: int, max_question_tokens: int) -> None:
+    """Raise unless every answer stands whole in some window, and windows have room for new text."""
+    if overlap < max_answer_tokens:
+        raise ConfigError(
+            f"task.overlap must be at least task.max_answer_tokens ({max_answer_tokens}), or answers that cross "
+            f"windows could not be found, got {overlap}"
+        )
+    if max_length - max_question_tokens - _MOST_SPECIAL <= overlap:
+        raise ConfigError(
+            f"task.max_length {max_length} leaves no room for new text beside a question of {max_question_tokens} "
+            f"tokens and an overlap of {overlap}; give a greater max_length, or smaller task.max_question_tokens, "
+            f"task.overlap and task.max_answer_tokens"
+        )
+
+
+class LabelledWindows(NamedTuple):
+    """For training: the windows with answers in them, those that hold no part of any, and those that only cut some."""
+
+    having: list[Example]
+    empty: list[Example]
+    partial: list[Example]
+
+
+def labelled(reading: Reading, record: Question, index: int) -> LabelledWindows:
+    """The windows of a question, with one more around an answer that none of them holds whole."""
+    windows, question, document = reading
     room, num_tokens = windows.room(question), len(document.encoding.ids)
     answers = _answers(document, record, room)
     firsts = windows.places(num_tokens, room)
     for first, last in answers:
         if last - first < room and not any(place <= first and last < place + room for place in firsts):
             firsts.append(max(0, min((first + last + 1 - room) // 2, num_tokens - room)))
-    having: list[Example] = []
-    empty: list[Example] = []
-    partial: list[Example] = []
+    found = LabelledWindows([], [], [])
     for place in sorted(firsts):
         example = windows.example(document, question, index, place)
         inside = [(first, last) for first, last in answers if place <= first and last < place + room]
@@ -161,8 +207,8 @@ def labelled(
         for first, last in inside:
             example.targets[context + first - place, 0] = example.targets[context + last - place, 1] = 1
         is_cut = any(first < place + room and place <= last for first, last in answers)
-        (having if inside else partial if is_cut else empty).append(example)
-    return having, empty if having or empty else partial
+        (found.having if inside else found.partial if is_cut else found.empty).append(example)
+    return found
 
 
 def with_global_question(example: Example) -> Example:
