@@ -23,6 +23,7 @@ from bigbird.tasks import (
     BinClassification,
     ChoiceQA,
     Classification,
+    LongShortQA,
     MaskedLM,
     QuestionTask,
     SpanQA,
@@ -33,6 +34,8 @@ from bigbird.training import room
 from bigbird.training.step import seeded
 
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
+
+_PAGES_CHECKED = 200  # of whole encyclopedias each takes a tenth of a second
 
 TokenizerKind = Literal["bpe", "single-base", "kmers", "corpus"]
 
@@ -119,6 +122,8 @@ def _check_records(source: RecordSource, task: AnyTask, tokenizer: Tokenizer) ->
         task.check(source.questions, tokenizer)
     if isinstance(source, DrawnQuestions) and isinstance(task, ChoiceQA):
         task.check(source.questions, tokenizer)
+    if isinstance(source, DrawnQuestions) and isinstance(task, LongShortQA):
+        task.check(source.questions[:_PAGES_CHECKED], tokenizer)
     if not isinstance(source, FixedRecords) or isinstance(task, QuestionTask):
         return
     kinds: dict[object, Record] = {}

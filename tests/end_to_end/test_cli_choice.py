@@ -14,14 +14,14 @@ SETTINGS = {
     "start": "bert",
     "task.max_length": 64,
     "task.overlap": 8,
-    "training.num_steps": 120,
+    "training.num_steps": 80,
     "training.batch_size": 16,
     "training.micro_batch_size": 16,
-    "training.learning_rate": 3e-3,
+    "training.learning_rate": 2e-3,
     "training.warmup_steps": 10,
     "training.precision": "float32",
-    "training.evaluate_every": 60,
-    "training.save_every": 60,
+    "training.evaluate_every": 80,
+    "training.save_every": 80,
 }
 
 
@@ -53,7 +53,7 @@ def test_a_model_learns_to_choose_and_is_scored(bigbird, tmp_path):
     code, out, told = bigbird("evaluate", "run/model", "dev.json", "--out", "scores.json")
     assert code == 0, told
     assert [line.split("\t")[0] for line in out.splitlines()] == ["accuracy"]
-    assert json.loads((tmp_path / "scores.json").read_text())["scores"]["accuracy"]["value"] > 0.6  # chance: 1 / 3
+    assert json.loads((tmp_path / "scores.json").read_text())["scores"]["accuracy"]["value"] > 0.8  # chance: 1 / 2
     code, _, told = bigbird("predict", "run/model", "dev.json")
     assert code == 2
     assert "run/model answers questions, and records have none. Score it on a file of questions" in told
@@ -65,7 +65,7 @@ def test_a_model_learns_to_choose_and_is_scored(bigbird, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"task.max_length": 16, "task.overlap": 4}, "3 candidates have 9 tokens, which leaves no room for new text"),
+        ({"task.max_length": 12, "task.overlap": 4}, "2 candidates have 7 tokens, which leaves no room for new text"),
         ({"data.train": "none.json"}, "none.json"),
         ({"training.context_parallel": 2}, "context"),
     ],

@@ -69,7 +69,7 @@ def test_every_window_has_all_candidates_and_perfect_logits_choose_the_right_one
 
 
 def test_right_is_right_in_one_window_of_many(vocabularies):
-    question = named_value(0, num_words=300)
+    question = named_value(0, num_words=300, num_candidates=3)
     examples = SMALL.encode(question, vocabularies["bert"], purpose="predict")
     assert len(examples) > 4
     silent = [np.zeros(3) for _ in examples]
@@ -146,8 +146,8 @@ def test_it_learns_which_candidate_the_document_names(vocabularies):
     tokenizer = vocabularies["bert"]
     loaded = readers.reader(SMALL, tokenizer)
     model = loaded.model.train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for step in range(150):
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    for step in range(100):
         questions = [named_value(16 * step + i, num_words=12) for i in range(16)]
         examples = [e for question in questions for e in SMALL.encode(question, tokenizer, purpose="train")]
         loss = SMALL.loss(model, SMALL.collate(examples, block_size=16))
@@ -155,7 +155,7 @@ def test_it_learns_which_candidate_the_document_names(vocabularies):
         (loss.total / loss.num_targets).backward()
         optimizer.step()
     unseen = [named_value(10**6 + i, num_words=12) for i in range(40)]
-    assert Predictor(replace(loaded, model=model.eval())).score(unseen)["accuracy"].value > 0.8  # chance: 1 / 3
+    assert Predictor(replace(loaded, model=model.eval())).score(unseen)["accuracy"].value > 0.8  # chance: 1 / 2
 
 
 def test_a_model_is_saved_and_read_back(vocabularies, tmp_path):

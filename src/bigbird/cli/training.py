@@ -206,10 +206,11 @@ def _folder_of(name: str) -> str:
 def _next_step(run: RunConfig, model: Path) -> str:
     """What to do with the model of a run."""
     from bigbird.data.choice_data import ChoiceData
+    from bigbird.data.long_short_data import LongShortData
     from bigbird.data.prepared import PreparedData
     from bigbird.data.question_files import QuestionData
 
-    if isinstance(run.data, ChoiceData | QuestionData):
+    if isinstance(run.data, ChoiceData | LongShortData | QuestionData):
         return f"score it with: bigbird evaluate {model} {run.data.validation}"
     if isinstance(run.data, PreparedData):
         return f"score it with: bigbird evaluate {model} {run.data.corpus}"

@@ -248,10 +248,13 @@ def scored_records(
 
 def questions_for(task: QuestionTask, data: Path) -> Sequence[Item]:
     """The questions of a file, in the form that the task's recipe reads."""
+    from bigbird.data.long_short_data import open_natural_questions
     from bigbird.data.question_files import read_questions
     from bigbird.data.wikihop_files import read_wikihop
-    from bigbird.tasks import ChoiceQA
+    from bigbird.tasks import ChoiceQA, LongShortQA
 
+    if isinstance(task, LongShortQA):
+        return open_natural_questions(data)
     return list(read_wikihop(data)) if isinstance(task, ChoiceQA) else read_questions(data)
 
 

@@ -8,8 +8,9 @@ from typing import Generic, TypeVar
 
 from bigbird import randomness
 from bigbird.data.choice_questions import ChoiceQuestion
+from bigbird.data.long_short_questions import LongShortQuestion
 
-Asked = TypeVar("Asked", bound=ChoiceQuestion)
+Asked = TypeVar("Asked", ChoiceQuestion, LongShortQuestion)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bigbird import randomness
 from bigbird.data.choice_questions import ChoiceQuestion
 from bigbird.data.genome import Genome
+from bigbird.data.long_short_questions import LongShortQuestion
 from bigbird.data.packing import TokenRow
 from bigbird.data.questions import Question
 from bigbird.data.records import Record, labels_of, read_records, stranded_labels
@@ -23,7 +24,7 @@ from bigbird.errors import ConfigError
 from bigbird.tokenizers import Tokenizer
 
 Item = (
-    Record | TokenRow | PairRow | Question | ChoiceQuestion
+    Record | TokenRow | PairRow | Question | ChoiceQuestion | LongShortQuestion
 )  # what a source gives: records to be tokenized, or tokens of a prepared corpus
 
 

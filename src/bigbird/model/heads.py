@@ -102,6 +102,34 @@ class SpanFinder(nn.Module):
         return logits
 
 
+class LongShortLogits(NamedTuple):
+    """What `LongShortFinder` says.
+
+    ends   [total, 4]: start and end of a short answer, start and end of the long one
+    kinds  [documents, num_kinds]
+    """
+
+    ends: Tensor
+    kinds: Tensor
+
+
+class LongShortFinder(nn.Module):
+    """Where a long and a short answer start and end, and of which kind the answer is, each by one layer."""
+
+    def __init__(self, config: EncoderConfig, *, num_kinds: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.ends = Linear(config.hidden_size, 4)
+        self.kind = Linear(config.hidden_size, num_kinds)
+
+    def forward(self, token_ids: Tensor, layout: Layout, *, token_types: Tensor | None = None) -> LongShortLogits:
+        """token_ids, token_types: packed int64 [total], see `SpanFinder`; the kind is read off the first token."""
+        encoded = self.dropout(_encoded_pairs(self.encoder, token_ids, layout, token_types))
+        kinds = self.kind(first_tokens(encoded, layout))[: len(layout.lengths)]
+        return LongShortLogits(self.ends(encoded), kinds)
+
+
 class Bins(NamedTuple):
     """Which tokens of a row are read together.
 

@@ -21,6 +21,8 @@ RECIPES = {
     "genomics.promoter": "Start sites of genes along a genome: the promoter model that comes with bigbird",
     "genomics.promoter_contrasts": "Start sites against places that look like them, in windows of several lengths",
     "genomics.promoter_windows": "Whole windows, promoter or not, against negatives drawn from the genome every epoch",
+    "long_short.answers": "The paragraph that answers a question and the words that do (Natural Questions' form)",
+    "long_short.natural_questions_base": "The same at the paper's base size and settings, for GPUs",
     "question_answering.spans": "Answers as places in documents of any length, from questions in files of your own",
     "question_answering.triviaqa_base": "The same at the paper's base size and settings for TriviaQA, for GPUs",
     "text.pretrain": "Masked-language-model pretraining on the text of a prepared corpus, in a laptop's size",

@@ -4,6 +4,8 @@ from bigbird.tasks.base import Batch, Example, Loss, Prediction, Task
 from bigbird.tasks.bin_classification import BinClassification, BinLabels
 from bigbird.tasks.choice_qa import ChoiceAnswer, ChoiceQA
 from bigbird.tasks.classification import Classification, SequenceLabels
+from bigbird.tasks.long_short_decoding import LongShortReading
+from bigbird.tasks.long_short_qa import LongShortQA
 from bigbird.tasks.masked_lm import MaskedLM
 from bigbird.tasks.masked_scores import MaskedScore
 from bigbird.tasks.metrics import Estimate
@@ -11,13 +13,14 @@ from bigbird.tasks.span_decoding import SpanAnswer, SpanAnswers
 from bigbird.tasks.span_qa import SpanQA
 from bigbird.tasks.token_classification import TokenClassification, TokenLabels
 
-QuestionTask = ChoiceQA | SpanQA  # what is asked about texts
+QuestionTask = ChoiceQA | LongShortQA | SpanQA  # what is asked about texts
 AnyTask = BinClassification | Classification | MaskedLM | QuestionTask | TokenClassification
 
 TASKS: dict[str, type[AnyTask]] = {
     "bin-classification": BinClassification,
     "choice-qa": ChoiceQA,
     "classification": Classification,
+    "long-short-qa": LongShortQA,
     "masked-lm": MaskedLM,
     "span-qa": SpanQA,
     "token-classification": TokenClassification,
@@ -34,6 +37,8 @@ __all__ = [
     "Classification",
     "Estimate",
     "Example",
+    "LongShortQA",
+    "LongShortReading",
     "Loss",
     "MaskedLM",
     "MaskedScore",

@@ -5,7 +5,7 @@ Record  --encode-->  Example  --collate-->  Batch  --loss / predict-->  Predicti
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -126,7 +126,7 @@ class Task(Protocol):
         """How good predictions are, with 95 % intervals."""
 
 
-def in_batches(examples: Sequence[Example]) -> Iterator[list[Example]]:
+def in_batches(examples: Iterable[Example]) -> Iterator[list[Example]]:
     """Consecutive examples of together no more than MAX_TOKENS_PER_BATCH tokens."""
     batch: list[Example] = []
     num_tokens = 0
