@@ -5,6 +5,11 @@
     cuad.jsonl, covidqa.jsonl    for `bigbird.data.question_lines.read_questions`
     hotpotqa.jsonl               for `bigbird.data.hotpotqa_files.read_hotpotqa`, with supporting sentences
     hotpotqa_dev.jsonl, musique.jsonl, 2wiki.jsonl    likewise; a paragraph counts as one sentence, supporting or not
+    cuad.test.jsonl …            parts of cuad and covidqa by document: 80 % train, 4 % validation, 16 % test
+    multihop.train.jsonl, multihop.test.jsonl    the last three together, each question once, among paragraphs of its
+                                 set that make --letters, shuffled; 70 % of the questions by their hash, and the rest
+    reader.train.jsonl           what the small reader learns from: --squad, the train parts, and of the multi-hop sets
+                                 the 70 % of questions whose hash is lowest, those with a place of an answer
 
 hotpotqa_dev.jsonl and the questions "dev" of hotpotqa.jsonl overlap. To a question of 2wiki come distractors out of its
 corpus, as many as make --paragraphs paragraphs, drawn for its name and shuffled with the supporting ones.
@@ -14,19 +19,25 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import hashlib
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bigbird.data.files import written_whole
-from bigbird.data.question_lines import write_questions
+from bigbird.data.hotpotqa_files import read_hotpotqa
+from bigbird.data.question_lines import read_questions, write_questions
 from bigbird.data.questions import AnswerSpan, Question
+from bigbird.data.squad_files import read_squad
 
 Row = Mapping[str, Any]
 
 PARAGRAPHS = 40
+LETTERS = 15_500  # 3,500 tokens of BERT, 3,950 at most
+PARTS = (("train", 0.8), ("validation", 0.84), ("test", 1.0))  # of documents, up to this hash
+MULTI_HOP_TRAIN = 0.7  # of questions
 
 
 def rows(path: Path) -> Iterator[Row]:
@@ -102,6 +113,73 @@ def by_paragraph(row: Row, answers: list[str], paragraphs: Iterable[tuple[str, s
     }
 
 
+def share(text: str) -> float:
+    """Where a text falls from 0 to 1, the same everywhere."""
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) / 2**32
+
+
+def part_of(question: Question) -> str:
+    """The part its document belongs to."""
+    place = share(question.title + question.document[:200])
+    return next(name for name, end in PARTS if place < end)
+
+
+def multi_hop_train(out: Path) -> Iterator[Question]:
+    """Questions of the multi-hop sets to learn spans from, each once."""
+    seen: set[str] = set()
+    for name in ("hotpotqa", "hotpotqa_dev", "musique", "2wiki"):
+        for question in (one.asked for one in read_hotpotqa(out / f"{name}.jsonl")):
+            is_train = share(question.question) < MULTI_HOP_TRAIN
+            if is_train and question.answers and question.question not in seen:
+                seen.add(question.question)
+                yield question
+
+
+def write_parts(out: Path, squad: Path | None) -> None:
+    """Write the parts of cuad and covidqa, and what the reader learns from."""
+    learned = list(read_squad(squad)) if squad else []
+    for name in ("cuad", "covidqa"):
+        questions = list(read_questions(out / f"{name}.jsonl"))
+        for part, _ in PARTS:
+            write_questions(out / f"{name}.{part}.jsonl", [one for one in questions if part_of(one) == part])
+        learned += [one for one in questions if part_of(one) == "train"]
+    write_questions(out / "reader.train.jsonl", [*learned, *multi_hop_train(out)])
+
+
+def padded(name: str, questions: Sequence[Row], letters: int) -> Iterator[Row]:
+    """Questions in HotpotQA's format among distractors: paragraphs of other questions of the set."""
+    pool = {title: texts for one in questions for title, texts in one["context"]}
+    titles = sorted(pool)
+    for one in questions:
+        draw = random.Random(one["_id"])  # noqa: S311
+        supporting = {title for title, _ in one["supporting_facts"]}
+        context = [(title, texts) for title, texts in one["context"] if title in supporting]
+        own = [(title, texts) for title, texts in one["context"] if title not in supporting]
+        others = [(title, pool[title]) for title in draw.sample(titles, len(titles))]
+        missing = letters - sum(len(title) + sum(map(len, texts)) for title, texts in context)
+        names = {title for title, _ in context}
+        for title, texts in [*own, *others]:
+            size = len(title) + sum(map(len, texts))
+            if title not in names and size <= missing:
+                context.append((title, texts))
+                names.add(title)
+                missing -= size
+        draw.shuffle(context)
+        yield {**one, "_id": f"{name}:{one['_id']}", "context": context}
+
+
+def write_multi_hop(out: Path, letters: int) -> None:
+    """Write the questions that take several paragraphs, padded, in two parts."""
+    parts: dict[str, list[Row]] = {"train": [], "test": []}
+    for name in ("hotpotqa_dev", "musique", "2wiki"):
+        with (out / f"{name}.jsonl").open(encoding="utf-8") as lines:
+            questions = list({row["question"]: row for row in map(json.loads, lines)}.values())
+        for one in padded(name, questions, letters):
+            parts["train" if share(one["question"]) < MULTI_HOP_TRAIN else "test"].append(one)
+    for part, chosen in parts.items():
+        write_lines(out / f"multihop.{part}.jsonl", chosen)
+
+
 def write_lines(path: Path, lines: Iterable[Row]) -> None:
     """One object a line."""
     with written_whole(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
@@ -115,6 +193,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--paragraphs", type=int, default=PARAGRAPHS, help="of a question of 2wiki")
+    parser.add_argument("--letters", type=int, default=LETTERS, help="of a padded question of several hops")
+    parser.add_argument("--squad", type=Path, help="a file of SQuAD 2.0, which the reader learns from too")
     given = parser.parse_args()
     for name in ("cuad", "covidqa"):
         write_questions(given.out / f"{name}.jsonl", squad_questions(given.data / name / f"{name}.jsonl.gz"))
@@ -126,6 +206,8 @@ def main() -> None:
     }
     for name, questions in sets.items():
         write_lines(given.out / f"{name}.jsonl", questions(given.data))
+    write_parts(given.out, given.squad)
+    write_multi_hop(given.out, given.letters)
 
 
 if __name__ == "__main__":

@@ -253,8 +253,9 @@ def test_a_mistake_is_one_line_and_exit_code_2_and_writes_nothing(bigbird, files
     assert set(files.rglob("*")) == before
 
 
-def test_a_model_must_be_named(bigbird, files):  # noqa: ARG001
-    assert re.search(r"^bigbird: missing option '--model'", bigbird("ask", "term.txt", "Who?")[2])
+def test_without_a_model_the_one_that_comes_with_bigbird_answers(bigbird, files):  # noqa: ARG001
+    command = ("ask", "term.txt", 'Where is "1 May 2027"?')
+    assert bigbird(*command) == bigbird(*command, *MODEL)
 
 
 def test_a_killed_batch_has_whole_lines_but_the_last(files):

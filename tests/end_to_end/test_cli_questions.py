@@ -81,6 +81,14 @@ def test_a_reader_learns_to_find_needles_and_is_scored_and_asked(bigbird, tmp_pa
     question = needles(1000, 2)[1]
     found = Reader.load("run/model", device="cpu").ask(question.document, question.question)
     assert all(question.document[a.start : a.end] == a.text for a in found.answers)
+    write(tmp_path / "other.jsonl", needles(2000, 60))
+    code, out, told = bigbird("calibrate", "run/model", "other.jsonl", "--out", "calibrated")
+    assert code == 0, told
+    before, after = map(float, out.splitlines()[0].removeprefix("nats per question\t").split(" -> "))
+    assert after < before
+    task = load_model(tmp_path / "calibrated").task
+    assert f"temperature\t{task.temperature:.4f}\nno_answer_offset\t{task.no_answer_offset:.4f}" in out
+    assert (task.temperature, task.no_answer_offset) != (1.0, 0.0)
     code, _, told = bigbird("predict", "run/model", "dev.jsonl")
     assert code == 2
     assert "run/model answers questions, and records have none. Ask it: bigbird ask; or score it" in told

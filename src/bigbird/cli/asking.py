@@ -16,6 +16,8 @@ from bigbird.errors import InputError
 if TYPE_CHECKING:
     from bigbird.reading.asking import AskConfig, AskedQuestion, AsksText
 
+PACKAGED_READER = "reader"
+
 _REVIEW_FOLDER = "review"
 
 
@@ -31,7 +33,13 @@ def ask(
     ],
     question: Annotated[str | None, typer.Argument(help="What to ask.")] = None,
     *,
-    model: Annotated[str, typer.Option(help="A folder with a model that answers questions.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A model that answers questions: a folder of ours or in the Hub's layout, OWNER/NAME of the Hub, or "
+            "the one that comes with bigbird."
+        ),
+    ] = PACKAGED_READER,
     more: Annotated[
         list[str] | None, typer.Option("--question", help="Another question; may be given several times.")
     ] = None,

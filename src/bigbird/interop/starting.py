@@ -45,7 +45,7 @@ def read_start(name_or_folder: str, task: Task) -> Start:
 
     A model that is no BigBird yet becomes one for 4,096 tokens in blocks of 64; `bigbird convert` makes others.
     """
-    if _is_ours(name_or_folder):
+    if is_ours(name_or_folder):
         base = load_model(name_or_folder)
         is_same_head = (type(base.task), base.task.labels) == (type(task), task.labels)
         return Start(base.encoder, base.tokenizer, _taken_over(base.model, with_head=is_same_head))
@@ -62,7 +62,7 @@ def read_start(name_or_folder: str, task: Task) -> Start:
     return Start(encoder, tokenizer, _taken_over(model, with_head=guesses_tokens and isinstance(task, MaskedLM)))
 
 
-def _is_ours(name_or_folder: str) -> bool:
+def is_ours(name_or_folder: str) -> bool:
     """Whether it is a model of ours; or nothing at all, which the reader of ours tells best."""
     config = Path(name_or_folder) / CONFIG_FILE
     if config.is_file():

@@ -12,6 +12,8 @@ import torch
 from bigbird.checkpoint import LoadedModel, load_model
 from bigbird.data.questions import Question
 from bigbird.errors import CheckpointError, ConfigError, DataError
+from bigbird.interop.published_readers import load_reader
+from bigbird.interop.starting import is_ours
 from bigbird.predictor import Predictor
 from bigbird.tasks import SpanQA
 
@@ -52,8 +54,16 @@ class Reader:
 
     @classmethod
     def load(cls, model: str | Path, *, device: torch.device | str | None = None) -> Reader:
-        """Load a model folder or a packaged model; `device` None takes the GPU if there is one, else the CPU."""
-        loaded = load_model(model, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        """Load a model folder or a packaged model; `device` None takes the GPU if there is one, else the CPU.
+
+        Also a reader of the Hub, a folder in its layout or OWNER/NAME[@REVISION], see `interop.published_readers`.
+        """
+        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        if is_ours(str(model)):
+            loaded = load_model(model, device=chosen)
+        else:
+            loaded = load_reader(model)
+            loaded.model.to(chosen)
         try:
             return cls(loaded)
         except ConfigError as error:

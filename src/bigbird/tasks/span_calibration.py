@@ -7,7 +7,7 @@ too much. Of all temperatures and offsets those are taken under which what is tr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,11 +50,13 @@ class Fit(NamedTuple):
 
 
 def calibrate(
-    questions: Sequence[Question], *, model: nn.Module, task: SpanQA, tokenizer: Tokenizer, block_size: int
+    questions: Iterable[Question], *, model: nn.Module, task: SpanQA, tokenizer: Tokenizer, block_size: int
 ) -> Fit:
     """Fit on questions whose answers are known. Those of which no answer can be given by this task are left out."""
-    spreads = []
+    spreads: list[Spread] = []
+    num_questions = 0
     for question in questions:
+        num_questions += 1
         with torch.inference_mode():
             examples = task.encode(question, tokenizer, purpose="predict")
             logits = task.logits(model, examples, block_size=block_size)
@@ -63,7 +65,7 @@ def calibrate(
             spreads.append(spread)
     if not spreads:
         raise DataError(
-            f"none of the {len(questions)} questions has an answer that the reader could give, so nothing can be "
+            f"none of the {num_questions} questions has an answer that the reader could give, so nothing can be "
             f"fitted; give questions with answers of at most {task.max_answer_tokens} tokens"
         )
     return fitted(spreads, none_allowed=task.none_allowed)

@@ -1,0 +1,125 @@
+"""How long an answer over a document of thirty pages takes, beside transformers' BigBird and a BERT of the same size.
+
+    python benchmarks/reader_speed.py MODEL --bert FOLDER --questions questions --out reader_speed.json
+
+The document is the contract of CUAD whose number of words is nearest to 30 pages of 500. In turn, each from text to
+answer, batch 1, no gradients:
+
+    reader         bigbird.Reader.ask: tokens, windows of 4,096 tokens, all spans of all windows compared
+    transformers   BigBirdForQuestionAnswering with the reader's encoder, the same windows, best start and end alone
+    bert           BertForQuestionAnswering from FOLDER (what the reader began from), windows of 512, 128 shared, eight
+                   at a time, best start and end alone
+
+Their patterns differ (the reader's question is global), so their answers do. `times_as_long` is the median (least,
+most) of the rounds' own ratios to the reader.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bigbird import Reader
+from bigbird.bench.about import about
+from bigbird.bench.timing import Spread, seconds
+from bigbird.data.files import json_text
+from bigbird.data.question_lines import read_questions
+from bigbird.errors import require
+from bigbird.interop import huggingface
+from bigbird.model.encoder import Encoder
+
+WORDS = 30 * 500
+QUESTION = "When does this agreement end?"
+
+
+def document(questions: Path) -> str:
+    """The contract nearest to thirty pages."""
+    contracts = [text for text, _ in groupby(one.document for one in read_questions(questions / "cuad.jsonl"))]
+    return min(contracts, key=lambda text: abs(len(text.split()) - WORDS))
+
+
+def theirs(model: Any, tokenizer: Any, text: str, *, length: int, shared: int, at_once: int) -> Callable[[], None]:
+    """One answer with a model of transformers."""
+
+    def answer() -> None:
+        windows = tokenizer(
+            QUESTION,
+            text,
+            truncation="only_second",
+            max_length=length,
+            stride=shared,
+            return_overflowing_tokens=True,
+            padding=True,
+            return_tensors="pt",
+        )
+        with torch.no_grad():
+            for first in range(0, len(windows["input_ids"]), at_once):
+                part = slice(first, first + at_once)
+                found = model(
+                    input_ids=windows["input_ids"][part],
+                    attention_mask=windows["attention_mask"][part],
+                    token_type_ids=windows["token_type_ids"][part],
+                )
+                found.start_logits.argmax(-1), found.end_logits.argmax(-1)
+
+    return answer
+
+
+def contenders(reader: Reader, bert: Path, text: str) -> dict[str, Callable[[], None]]:
+    """Each from text to answer."""
+    library = require("transformers", extra="hf", purpose="this benchmark")
+    library.logging.set_verbosity_error()
+    task, encoder = reader.loaded.task, reader.loaded.model.encoder
+    assert isinstance(encoder, Encoder)
+    tokenizer = library.AutoTokenizer.from_pretrained(bert)
+    with tempfile.TemporaryDirectory() as folder:
+        huggingface.save(encoder, folder)
+        big_bird = library.BigBirdForQuestionAnswering.from_pretrained(folder).eval()
+    small = library.BertForQuestionAnswering.from_pretrained(bert, attn_implementation="sdpa").eval()
+    return {
+        "reader": lambda: reader.ask(text, QUESTION) and None,
+        "transformers": theirs(big_bird, tokenizer, text, length=task.max_length, shared=task.overlap, at_once=1),
+        "bert": theirs(small, tokenizer, text, length=512, shared=128, at_once=8),
+    }
+
+
+def main() -> None:
+    """Rounds of all, in float32 and bfloat16."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--bert", type=Path, required=True)
+    parser.add_argument("--questions", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    reader, text = Reader.load(given.model, device="cpu"), document(given.questions)
+    runs = contenders(reader, given.bert, text)
+    tokens = len(reader.loaded.tokenizer.encode_batch([text])[0].ids)
+    results: dict[str, Any] = {"words": len(text.split()), "tokens": tokens, "window": reader.loaded.task.max_length}
+    for dtype in (torch.float32, torch.bfloat16):
+        half = torch.autocast("cpu", dtype) if dtype == torch.bfloat16 else nullcontext()
+        with half:
+            for run in runs.values():
+                run()
+            taken = [{name: seconds(run) for name, run in runs.items()} for _ in range(given.rounds)]
+        results[str(dtype).removeprefix("torch.")] = {
+            **{f"seconds_{name}": Spread.of([turn[name] for turn in taken])._asdict() for name in runs},
+            **{
+                f"times_as_long_{name}": Spread.of([turn[name] / turn["reader"] for turn in taken])._asdict()
+                for name in runs
+                if name != "reader"
+            },
+        }
+    print(results)
+    given.out.write_text(json_text({"about": about(), "what": __doc__, "rounds": given.rounds, **results}))
+
+
+if __name__ == "__main__":
+    main()
