@@ -5,8 +5,9 @@
 
 CUAD is scored as its script does (area under precision and recall, precision at 80 % recall; up to ten clauses found
 for each question), COVID-QA by exact match and F1 of the best answer, there being one always; both on documents the
-reader has not learned from, intervals over documents. "windows of 512" are the same weights with windows of 512 tokens,
-128 shared, the best answers of all windows; "first 512" with the first window alone.
+reader has not learned from, intervals over documents. "reader" reads in the windows it was made for; "windows of 4096"
+and "windows of 512" are the same weights with others, 256 and 128 tokens shared, the best answers of all windows;
+"first 512" sees the first window alone. Documents longer than --letters are left out: they take most of the time.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from bigbird.tasks.clause_scores import FoundText, clause_scores
 Reads = Callable[[Sequence[Question]], list[SpanAnswers]]
 
 CLAUSES = 10  # found for each question, at most
-SHORT, SHARED = 512, 128
+SHORT = 512
+WINDOWS = {4096: 256, SHORT: 128}  # tokens that neighbours share
 
 
 def reading(loaded: LoadedModel, what: str, **settings: Any) -> Reads:
@@ -89,9 +91,10 @@ def spans(questions: Sequence[Question], answers: Sequence[SpanAnswers]) -> dict
     return {"exact": scores.exact, "f1": scores.f1}
 
 
-def first_documents(path: Path, most: int) -> list[Question]:
-    """The questions to the first `most` documents of a file."""
-    documents: Iterator[Any] = groupby(read_questions(path), key=lambda one: one.document)
+def first_documents(path: Path, most: int, letters: int) -> list[Question]:
+    """The questions to the first `most` documents of a file that are no longer."""
+    short = (one for one in read_questions(path) if len(one.document) <= letters)
+    documents: Iterator[Any] = groupby(short, key=lambda one: one.document)
     return [one for _, some in islice(documents, most) for one in some]
 
 
@@ -101,27 +104,35 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--questions", type=Path, required=True)
     parser.add_argument("--documents", type=int, default=1000, help="of each set, at most")
+    parser.add_argument("--letters", type=int, default=10**9, help="of a document, at most")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     loaded = load_model(given.model)
+    assert isinstance(loaded.task, SpanQA)
     results: dict[str, Any] = {}
     for name, score in (("covidqa", spans), ("cuad", clauses)):
         train = list(read_questions(given.questions / f"{name}.train.jsonl"))
-        questions = first_documents(given.questions / f"{name}.test.jsonl", given.documents)
+        questions = first_documents(given.questions / f"{name}.test.jsonl", given.documents, given.letters)
         always = {"none_allowed": False} if name == "covidqa" else {}
-        short = {"max_length": SHORT, "overlap": SHARED, "max_answer_tokens": SHARED, **always}
+        own = loaded.task.max_length
+        settings = {length: {"max_length": length, "overlap": shared, **always} for length, shared in WINDOWS.items()}
         readers: dict[str, Reads] = {
             "first sentence": reader_baselines.first_sentence,
             "usual place": reader_baselines.Place(train),
             "tf-idf sentence": reader_baselines.tfidf_sentence,
             "tf-idf phrase": reader_baselines.tfidf_phrase,
-            "reader": reading(loaded, f"{name}, {loaded.task.max_length}", **always),
-            "windows of 512": reading(loaded, f"{name}, 512", **short),
-            "first 512": beginnings(reading(loaded, f"{name}, first 512", **short), loaded),
+            "first 512": beginnings(reading(loaded, f"{name}, first 512", **settings[SHORT]), loaded),
+            "reader": reading(loaded, f"{name}, {own}", **always),
+            **{
+                f"windows of {length}": reading(loaded, f"{name}, {length}", **some)
+                for length, some in settings.items()
+                if length != own
+            },
         }
         results[name] = {
             "num_documents": len({one.document for one in questions}),
             "num_questions": len(questions),
+            "most_letters": max(len(one.document) for one in questions),
             "num_answered": sum(bool(one.answers) for one in questions),
             "readers": {},
         }
