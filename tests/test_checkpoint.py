@@ -166,7 +166,7 @@ def test_a_name_that_is_no_model_is_refused(tmp_path):
         (lambda c: c.update(format=2), r"has format 2, this bigbird reads 1\. Install a newer bigbird"),
         (
             lambda c: c["task"].update(name="other"),
-            r"task.name must be one of bin-classification, classification, masked-lm, span-qa, token-",
+            r"task.name must be one of bin-classification, choice-qa, classification, long-short-qa, masked-lm, ",
         ),
         (lambda c: c["encoder"].update(vocab_size=17), r"the tokenizer knows \d+ tokens, the model 17; they do not"),
         (lambda c: c["encoder"].update(bases_per_token=8), r"8 bases_per_token make a vocab_size of 16777216"),

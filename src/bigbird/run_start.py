@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from bigbird.checkpoint import LoadedModel
+from bigbird.data.drawn_questions import DrawnQuestions
 from bigbird.data.held_out import check_block_size, check_longest, check_tokenizer
 from bigbird.data.multi_hop_files import MultiHopSource
 from bigbird.data.question_files import QuestionSource
@@ -21,7 +22,9 @@ from bigbird.model.encoder import EncoderConfig
 from bigbird.tasks import (
     AnyTask,
     BinClassification,
+    ChoiceQA,
     Classification,
+    LongShortQA,
     MaskedLM,
     MultiHopQA,
     QuestionTask,
@@ -33,6 +36,8 @@ from bigbird.training import room
 from bigbird.training.step import seeded
 
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
+
+_PAGES_CHECKED = 200  # of whole encyclopedias each takes a tenth of a second
 
 TokenizerKind = Literal["bpe", "single-base", "kmers", "corpus"]
 
@@ -119,6 +124,10 @@ def _check_records(source: RecordSource, task: AnyTask, tokenizer: Tokenizer) ->
         task.check(source.questions, tokenizer)
     if isinstance(source, MultiHopSource) and isinstance(task, MultiHopQA):
         task.check(source.questions, tokenizer)
+    if isinstance(source, DrawnQuestions) and isinstance(task, ChoiceQA):
+        task.check(source.questions, tokenizer)
+    if isinstance(source, DrawnQuestions) and isinstance(task, LongShortQA):
+        task.check(source.questions[:_PAGES_CHECKED], tokenizer)
     if not isinstance(source, FixedRecords) or isinstance(task, QuestionTask):
         return
     kinds: dict[object, Record] = {}

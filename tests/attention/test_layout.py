@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
-from bigbird.attention import DocumentLayout, PatternSpec
-from bigbird.errors import ShapeError
+from bigbird.attention import ContextShard, DocumentLayout, PatternSpec
+from bigbird.errors import ConfigError, ShapeError
 
 
 def test_documents_start_on_block_boundaries():
@@ -66,3 +68,51 @@ def test_a_row_is_filled_up_to_a_multiple_of_blocks_and_its_documents_stay_where
     assert torch.equal(longer[:, :39, :39], pattern)
     assert longer.sum() == pattern.sum()
     assert DocumentLayout((8,), block_size=4, block_multiple=3).total_length == 24  # 16 places at least
+
+
+def test_each_document_may_have_its_own_number_of_global_blocks():
+    spec = PatternSpec(block_size=4, global_at="start")
+    layout = DocumentLayout((90, 90, 120), block_size=4, global_blocks=(0, 5, 9))
+    packed = layout.pattern(spec, num_heads=2, layer=3).counts()
+    place = 0
+    for num_blocks, num_global in ((23, 0), (23, 5), (30, 9)):
+        own = PatternSpec(block_size=4, global_at="start", global_blocks=num_global)
+        part = slice(place, place + num_blocks)
+        assert torch.equal(packed[:, part, part], own.build(num_blocks=num_blocks, num_heads=2, layer=3).counts())
+        place += num_blocks
+
+
+def test_a_document_full_of_global_blocks_sees_all_of_itself():
+    layout = DocumentLayout((90,), block_size=4, global_blocks=(23,))
+    assert layout.pattern(PatternSpec(block_size=4, global_at="start"), num_heads=1, layer=0).counts().min() == 1
+
+
+def test_patterns_of_layouts_that_differ_in_global_blocks_alone_are_kept_apart():
+    spec = PatternSpec(block_size=4, global_at="start")
+    layouts = [DocumentLayout((90,), block_size=4, global_blocks=given) for given in (None, (1,), (2,), (3,), (1,))]
+    none, one, two, three, again = (layout.pattern(spec, num_heads=2, layer=0) for layout in layouts)
+    assert torch.equal(none.counts(), two.counts())
+    assert again is one and not torch.equal(one.counts(), three.counts())
+
+
+def test_what_is_made_of_a_layout_keeps_its_global_blocks():
+    spec = PatternSpec(block_size=4, global_at="start")
+    layout = DocumentLayout((90, 61), block_size=4, global_blocks=(5, 1))
+    filled = replace(layout, block_multiple=16)
+    pattern, longer = (one.pattern(spec, num_heads=2, layer=1).counts() for one in (layout, filled))
+    assert filled.num_empty_blocks and torch.equal(longer[:, :39, :39], pattern)
+    parts = [ContextShard(layout, rank, 2).pattern(spec, num_heads=2, layer=1).plan.local for rank in range(2)]
+    assert sum(int(part.key_counts.sum()) for part in parts) == pattern.sum()
+
+
+@pytest.mark.parametrize("given", [(1,), (1, -1), (1, 2, 3)])
+def test_global_blocks_that_are_no_number_for_each_document_are_refused(given):
+    with pytest.raises(ShapeError, match=r"global_blocks must be a number from 0 for each of the 2 documents, got \["):
+        DocumentLayout((3, 5), block_size=4, global_blocks=given)
+
+
+@pytest.mark.parametrize("graph", ["paper", "checkpoint", "transformers-train", "transformers-eval"])
+def test_global_blocks_need_a_pattern_that_has_them_at_the_start(graph):
+    layout = DocumentLayout((90,), block_size=4, global_blocks=(2,))
+    with pytest.raises(ConfigError, match=r"graph '.*'\) stand at both ends\. Set the pattern's global_at to 'start'"):
+        layout.pattern(PatternSpec(block_size=4, graph=graph), num_heads=2, layer=0)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import reader_models as readers
 from bigbird import config as configs
+from bigbird.attention import PatternSpec
 from bigbird.data.questions import AnswerSpan, Question
 from bigbird.data.records import Record
 from bigbird.errors import ConfigError, DataError
@@ -261,6 +262,56 @@ def test_the_question_s_blocks_are_global_unless_the_pattern_is_to_stay(vocabula
         assert loaded.model.encoder.config.pattern.global_at == place
 
 
+WHOLE = replace(SMALL, global_tokens="question")
+
+
+def test_all_of_a_question_is_global_and_no_more_however_long_it_is(vocabularies):
+    tokenizer = vocabularies["bert"]
+    for length, num_blocks in ((1, 1), (13, 1), (14, 1), (15, 2), (16, 2)):  # [CLS] and [SEP] beside it, blocks of 16
+        question = replace(asked(" ".join(["red"] * 200)), question=" ".join(["red"] * length))
+        examples = WHOLE.encode(question, tokenizer, purpose="predict")
+        assert {example.global_tokens for example in examples} == {length + 2}
+        batch = WHOLE.collate(examples, block_size=16)
+        assert batch.layout.global_blocks == (num_blocks,) * len(examples)
+        assert SMALL.collate(SMALL.encode(question, tokenizer, purpose="predict"), block_size=16).layout == replace(
+            batch.layout, global_blocks=None
+        )
+    training = WHOLE.encode(readers.needle(0), tokenizer, purpose="train")
+    assert all(example.global_tokens == 6 for example in training)  # what is … ?
+
+
+@pytest.mark.parametrize("backend", ["gathered", "native"])
+def test_a_reader_with_its_question_global_is_one_with_so_many_global_blocks(vocabularies, backend):
+    tokenizer = vocabularies["bert"]
+    task = replace(WHOLE, max_length=256, max_question_tokens=64)
+    questions = [
+        replace(readers.needle(index, num_words=200), question=" ".join(["red"] * length))
+        for index, length in enumerate((5, 40, 20, 62))
+    ]
+    narrow = PatternSpec(block_size=8, random_blocks=1)
+    loaded = readers.reader(task, tokenizer, pattern=narrow)
+    loaded.model.encoder.backend = backend
+    examples = [e for i, q in enumerate(questions) for e in task.encode(q, tokenizer, index=i, purpose="predict")]
+    assert len(examples) > len(questions)
+    with torch.inference_mode():
+        together = task.logits(loaded.model, examples, block_size=8)
+        for example, logits in zip(examples, together, strict=True):
+            alone = task.logits(loaded.model, [example], block_size=8)[0]
+            assert np.array_equal(logits, alone)  # whatever its neighbours' questions
+            spec = replace(narrow, global_blocks=-(-example.global_tokens // 8))
+            fixed = readers.reader(replace(task, global_tokens="pattern"), tokenizer, pattern=spec)
+            fixed.model.load_state_dict(loaded.model.state_dict())
+            fixed.model.encoder.backend = backend
+            assert np.array_equal(
+                task.logits(fixed.model, [example._replace(global_tokens=-1)], block_size=8)[0], alone
+            )
+            fixed.model.double().encoder.backend = "reference"
+            exact = task.logits(fixed.model, [example._replace(global_tokens=-1)], block_size=8)[0]
+            assert np.abs(exact - logits).max() < 1e-4
+    lengths = {e.global_tokens for e in examples}
+    assert len(lengths) == 4
+
+
 @pytest.mark.parametrize("num_token_types", [0, 1, 2])
 def test_encoders_with_any_number_of_token_types_read(vocabularies, num_token_types):
     loaded = readers.reader(SMALL, vocabularies["bert"], num_token_types=num_token_types)
@@ -283,6 +334,8 @@ def test_the_task_survives_json():
         ({"top_k": 0}, r"task.top_k must be at least 1, got 0"),
         ({"max_answer_tokens": 0}, r"task.max_answer_tokens must be at least 1, got 0"),
         ({"max_empty_windows": -1}, r"task.max_empty_windows must be at least 0, got -1"),
+        ({"global_tokens": "all"}, r"task.global_tokens must be one of pattern, question, got 'all'"),
+        ({"global_tokens": "question", "global_at": "ends"}, r"task.global_at is 'ends'; set task.global_at=start"),
         ({"temperature": 0.0}, r"task.temperature must be above 0 .* got 0.0 and 0.0"),
         ({"no_answer_offset": math.inf}, r"no_answer_offset a finite number, got 1.0 and inf"),
     ],

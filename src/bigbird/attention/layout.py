@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bigbird.attention.pattern import BlockPattern, lasting, opaque, pack_patterns
 from bigbird.attention.spec import PatternSpec
-from bigbird.errors import ShapeError
+from bigbird.errors import ConfigError, ShapeError
 
 # A matrix product of fewer rows may round differently, and a document's result must not depend on its neighbours.
 MIN_ROWS = 16
@@ -27,17 +27,27 @@ class DocumentLayout:
 
     A row of fewer than 16 places is filled up with empty blocks, as is one whose number of blocks is no multiple of
     `block_multiple`. They change no document's result.
+
+    global_blocks  of each document, how many blocks at its start see all of it and are seen by all of it, in place of
+                   the pattern's own number: where a question that begins each document is global, however long it is
     """
 
     lengths: tuple[int, ...]
     block_size: int
     block_multiple: int = 1
+    global_blocks: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.lengths or min(self.lengths) < 1:
             raise ShapeError(
                 f"every document needs at least one token, got lengths {_shortened(self.lengths)}. "
                 f"Leave empty documents out."
+            )
+        given = self.global_blocks
+        if given is not None and (len(given) != len(self.lengths) or min(given) < 0):
+            raise ShapeError(
+                f"global_blocks must be a number from 0 for each of the {len(self.lengths)} documents, got "
+                f"{_shortened(given)}"
             )
 
     @classmethod
@@ -156,12 +166,28 @@ def _patterns(_: DocumentLayout, _spec: PatternSpec, _num_heads: int, _device: t
 
 def _pattern(layout: DocumentLayout, spec: PatternSpec, num_heads: int, layer: int) -> BlockPattern:
     with lasting():
-        patterns = [spec.build(num_blocks=count, num_heads=num_heads, layer=layer) for count in layout.block_counts]
+        patterns = [
+            own.build(num_blocks=count, num_heads=num_heads, layer=layer)
+            for own, count in zip(_specs(layout, spec), layout.block_counts, strict=True)
+        ]
         if layout.num_empty_blocks:
             patterns.append(
                 BlockPattern.empty(block_size=spec.block_size, num_heads=num_heads, num_blocks=layout.num_empty_blocks)
             )
         return pack_patterns(patterns)
+
+
+def _specs(layout: DocumentLayout, spec: PatternSpec) -> list[PatternSpec]:
+    """Each document's own."""
+    if layout.global_blocks is None:
+        return [spec] * len(layout.lengths)
+    if spec.global_at != "start":
+        raise ConfigError(
+            f"the layout tells how many blocks at each document's start are global, and this pattern's (graph "
+            f"{spec.graph!r}) stand at both ends. Set the pattern's global_at to 'start', which graphs 'paper' and "
+            f"'checkpoint' have, or leave the layout's global_blocks out."
+        )
+    return [replace(spec, global_blocks=count) for count in layout.global_blocks]
 
 
 def _shortened(lengths: tuple[int, ...]) -> str:

@@ -35,8 +35,9 @@ class PatternSpec:
                    "transformers-train", "transformers-eval": what Hugging Face transformers 5.23 computes, for parity
     seed           another seed, another draw; published tables use the layer's number, which is added
 
-    A pattern depends on the document's length in blocks, the head and the layer, never on the batch, the padding or
-    whether the model trains. A document with no more than window + global + random blocks sees all of itself.
+    A pattern depends on the document's length in blocks (and, where its layout tells one, its own number of global
+    blocks), the head and the layer, never on the batch, the padding or whether the model trains. A document with no
+    more than window + global + random blocks sees all of itself.
     """
 
     block_size: int = 64

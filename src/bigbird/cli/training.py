@@ -205,11 +205,13 @@ def _folder_of(name: str) -> str:
 
 def _next_step(run: RunConfig, model: Path) -> str:
     """What to do with the model of a run."""
+    from bigbird.data.choice_data import ChoiceData
+    from bigbird.data.long_short_data import LongShortData
     from bigbird.data.multi_hop_files import MultiHopData
     from bigbird.data.prepared import PreparedData
     from bigbird.data.question_files import QuestionData
 
-    if isinstance(run.data, QuestionData | MultiHopData):
+    if isinstance(run.data, ChoiceData | LongShortData | MultiHopData | QuestionData):
         return f"score it with: bigbird evaluate {model} {run.data.validation}"
     if isinstance(run.data, PreparedData):
         return f"score it with: bigbird evaluate {model} {run.data.corpus}"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bigbird.data.sources import Item
     from bigbird.genomics.scan import ScanConfig
     from bigbird.predictor import Predictor
+    from bigbird.tasks import QuestionTask
 
 
 @app.command()
@@ -241,21 +242,33 @@ def scored_records(
     predictor: Predictor, model: str, data: Path, genome: list[Path] | None, region: list[str] | None
 ) -> Sequence[Item]:
     """Labelled records: of a table, of a model that answers questions these, or of bins those of peaks in regions."""
-    from bigbird.data.question_files import read_questions
-    from bigbird.tasks import SpanQA
+    from bigbird.tasks import QuestionTask
 
     is_of_peaks = answers_in_bins(predictor) and holds_peaks(data)
     if region and not is_of_peaks:
         raise InputError("--region is for a model of chromatin profiles and a file of peaks (.bed, .narrowPeak)")
-    if isinstance(predictor.loaded.task, SpanQA):
+    if isinstance(predictor.loaded.task, QuestionTask):
         if genome:
             raise InputError(f"--genome is for records of DNA, and {model} answers questions about texts")
-        return read_questions(data)
-    if answers_with_support(predictor):
-        return multi_hop_questions(data, genome, model)
+        return questions_for(predictor.loaded.task, data)
     if is_of_peaks:
         return records_of_peaks(predictor, data, genome, region)
     return records_for(predictor, model, data, genome)
+
+
+def questions_for(task: QuestionTask, data: Path) -> Sequence[Item]:
+    """The questions of a file, in the form that the task's recipe reads."""
+    from bigbird.data.long_short_data import open_natural_questions
+    from bigbird.data.multi_hop_files import read_multi_hop
+    from bigbird.data.question_files import read_questions
+    from bigbird.data.wikihop_files import read_wikihop
+    from bigbird.tasks import ChoiceQA, LongShortQA, MultiHopQA
+
+    if isinstance(task, MultiHopQA):
+        return read_multi_hop(data)
+    if isinstance(task, LongShortQA):
+        return open_natural_questions(data)
+    return list(read_wikihop(data)) if isinstance(task, ChoiceQA) else read_questions(data)
 
 
 def check_no_part(data: Path, part: str | None, model: str) -> None:
@@ -347,13 +360,18 @@ def records_for(predictor: Predictor, model: str, data: Path, genome: list[Path]
     from bigbird.data.deepsea_files import is_deepsea
     from bigbird.data.records import read_records
     from bigbird.genomics.deepsea import DeepSeaData, whole_bins
-    from bigbird.tasks import SpanQA
+    from bigbird.tasks import QuestionTask, SpanQA
     from bigbird.tokenizers import TextTokenizer
 
     if isinstance(predictor.loaded.task, SpanQA):
         raise InputError(
             f"{model} answers questions, and records have none. Ask it: bigbird ask; or score it on a file of "
             f"questions: bigbird evaluate {model} QUESTIONS.jsonl"
+        )
+    if isinstance(predictor.loaded.task, QuestionTask):
+        raise InputError(
+            f"{model} answers questions, and records have none. Score it on a file of questions: bigbird evaluate "
+            f"{model} QUESTIONS"
         )
     if isinstance(predictor.loaded.tokenizer, TextTokenizer):
         raise InputError(

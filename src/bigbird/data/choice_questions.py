@@ -17,6 +17,7 @@ class ChoiceQuestion:
     texts       where each lies in the document
     candidates  to choose from
     answer      the right one; "" where it is not known
+    draw        key for random choices a task makes for this question, such as which windows to show
     """
 
     question: str
@@ -25,6 +26,7 @@ class ChoiceQuestion:
     name: str = ""
     texts: tuple[AnswerSpan, ...] = ()
     answer: str = ""
+    draw: int = 0
 
     def __post_init__(self) -> None:
         if not self.candidates:

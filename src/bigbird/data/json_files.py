@@ -58,6 +58,14 @@ def json_lines(path: Path, *, example: str = "") -> Iterator[tuple[int, dict[str
             yield number, _object(line, f"{path}:{number}", example)
 
 
+def entry_of_line(line: bytes, where: str) -> Entry:
+    """The object on one line of a file of JSON lines, which was found by other means."""
+    try:
+        return Entry(_object(line.decode("utf-8-sig"), where, ""), where)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: byte {error.start + 1} is not UTF-8 text") from None
+
+
 def _lines(path: Path) -> Iterator[Entry]:
     for number, row in json_lines(path):
         yield Entry(row, f"{path}:{number}")

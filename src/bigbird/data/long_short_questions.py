@@ -56,6 +56,7 @@ class LongShortQuestion:
     places      int64 [tokens, 2]: characters [start, end) of each token in the document; none of a tag
     candidates  for the long answer, in the file's order
     top_level   of each candidate: it lies in no other
+    draw        key for random choices a task makes for this question, such as which windows to show
     """
 
     question: str
@@ -66,6 +67,7 @@ class LongShortQuestion:
     candidates: tuple[TokenSpan, ...] = ()
     top_level: tuple[bool, ...] = ()
     annotations: tuple[Annotation, ...] = ()
+    draw: int = 0
 
     def characters(self, span: TokenSpan) -> AnswerSpan:
         """Where tokens lie in the document; tags at the ends add nothing."""

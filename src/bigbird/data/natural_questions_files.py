@@ -34,22 +34,25 @@ def read_natural_questions(path: Path) -> Iterator[LongShortQuestion]:
     heading, a cell of a table is a line.
     """
     for entry in read_entries(path):
-        document, places = _document(entry)
-        candidates = list(entry.entries("long_answer_candidates"))
-        question = LongShortQuestion(
-            name=entry.label("example_id"),
-            title=entry.text("document_url", ""),
-            question=entry.text("question_text"),
-            document=document,
-            places=places,
-            candidates=tuple(_needed_span(candidate, len(places)) for candidate in candidates),
-            top_level=tuple(candidate.flag("top_level") for candidate in candidates),
-            annotations=tuple(
-                _annotation(one, len(places))
-                for one in (entry.entries("annotations") if entry.has("annotations") else ())
-            ),
-        )
-        yield question
+        yield question_of(entry)
+
+
+def question_of(entry: Entry) -> LongShortQuestion:
+    """The question of a line."""
+    document, places = _document(entry)
+    candidates = list(entry.entries("long_answer_candidates"))
+    return LongShortQuestion(
+        name=entry.label("example_id"),
+        title=entry.text("document_url", ""),
+        question=entry.text("question_text"),
+        document=document,
+        places=places,
+        candidates=tuple(_needed_span(candidate, len(places)) for candidate in candidates),
+        top_level=tuple(candidate.flag("top_level") for candidate in candidates),
+        annotations=tuple(
+            _annotation(one, len(places)) for one in (entry.entries("annotations") if entry.has("annotations") else ())
+        ),
+    )
 
 
 def _document(entry: Entry) -> tuple[str, NDArray[np.int64]]:

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigbird import randomness
+from bigbird.data.choice_questions import ChoiceQuestion
 from bigbird.data.genome import Genome
+from bigbird.data.long_short_questions import LongShortQuestion
 from bigbird.data.multi_hop_questions import MultiHopQuestion
 from bigbird.data.packing import TokenRow
 from bigbird.data.questions import Question
@@ -23,7 +25,7 @@ from bigbird.errors import ConfigError
 from bigbird.tokenizers import Tokenizer
 
 Item = (
-    Record | TokenRow | PairRow | Question | MultiHopQuestion
+    Record | TokenRow | PairRow | Question | ChoiceQuestion | LongShortQuestion | MultiHopQuestion
 )  # what a source gives: records to be tokenized, or tokens of a prepared corpus
 
 

@@ -20,7 +20,7 @@ from bigbird.genomics.explain_target import Target
 from bigbird.model.attention_layer import SelfAttention
 from bigbird.model.blocks import EncoderBlock
 from bigbird.model.encoder import Encoder, encoder_of
-from bigbird.tasks.base import device_of
+from bigbird.tasks.base import device_of, layout_of
 
 Kind = Literal["unseen", "window", "global", "random", "full"]
 KINDS: tuple[Kind, ...] = ("unseen", "window", "global", "random", "full")
@@ -59,7 +59,7 @@ def attention_view(loaded: LoadedModel, target: Target, *, weights: bool = True)
             f"{len(example.token_ids):,}. Give a shorter --window, or leave them out."
         )
     spec = encoder.config.pattern
-    layout = DocumentLayout((len(example.token_ids),), spec.block_size)
+    layout = layout_of([example], spec.block_size)
     num_blocks = layout.block_counts[0]
     patterns = [_cropped(pattern.counts(), num_blocks) for pattern in _patterns(encoder, layout)]
     counts = np.stack([pattern.numpy() for pattern in patterns])

@@ -16,7 +16,7 @@ from bigbird.interop.warm_start import Goal, prepare
 from bigbird.model.encoder import Encoder, EncoderConfig, encoder_of
 from bigbird.model.heads import MaskedLanguageModel
 from bigbird.model.published_heads import PretrainingModel
-from bigbird.tasks import MaskedLM, QuestionTask, Task
+from bigbird.tasks import MaskedLM, MultiHopQA, SpanQA, Task
 from bigbird.tokenizers import Tokenizer, load_tokenizer
 
 
@@ -40,7 +40,7 @@ class Start(NamedTuple):
 def read_start(name_or_folder: str, task: Task) -> Start:
     """Read what a model for `task` takes over: the encoder, and the head where it is for the same task.
 
-    Of a reader of answers that begins from one of another kind it is what finds the spans.
+    Of `SpanQA` and `MultiHopQA` one takes over what finds the other's spans.
 
     name_or_folder  a model folder of ours, a packaged model, a folder in the Hub's layout (BigBird, or what `bigbird
                     convert` takes: BERT, RoBERTa, …), or OWNER/NAME[@REVISION] of the Hub
@@ -50,8 +50,8 @@ def read_start(name_or_folder: str, task: Task) -> Start:
     if is_ours(name_or_folder):
         base = load_model(name_or_folder)
         is_same_head = (type(base.task), base.task.labels) == (type(task), task.labels)
-        both_read = isinstance(base.task, QuestionTask) and isinstance(task, QuestionTask)  # they name it alike
-        return Start(base.encoder, base.tokenizer, _taken_over(base.model, with_head=is_same_head or both_read))
+        both_find = isinstance(base.task, MultiHopQA | SpanQA) and isinstance(task, MultiHopQA | SpanQA)  # named alike
+        return Start(base.encoder, base.tokenizer, _taken_over(base.model, with_head=is_same_head or both_find))
     place = files.find_folder(name_or_folder)
     model = prepare(place, Goal()).load()
     encoder = encoder_of(model).config

@@ -103,19 +103,49 @@ class SpanFinder(nn.Module):
         return logits
 
 
+class LongShortLogits(NamedTuple):
+    """What `LongShortFinder` says.
+
+    ends   [total, 4]: start and end of a short answer, start and end of the long one
+    kinds  [documents, num_kinds]
+    """
+
+    ends: Tensor
+    kinds: Tensor
+
+
+class LongShortFinder(nn.Module):
+    """Where a long and a short answer start and end, and of which kind the answer is, each by one layer."""
+
+    def __init__(self, config: EncoderConfig, *, num_kinds: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.ends = Linear(config.hidden_size, 4)
+        self.kind = Linear(config.hidden_size, num_kinds)
+
+    def forward(self, token_ids: Tensor, layout: Layout, *, token_types: Tensor | None = None) -> LongShortLogits:
+        """token_ids, token_types: packed int64 [total], see `SpanFinder`; the kind is read off the first token."""
+        encoded = self.dropout(_encoded_pairs(self.encoder, token_ids, layout, token_types))
+        kinds = self.kind(first_tokens(encoded, layout))[: len(layout.lengths)]
+        return LongShortLogits(self.ends(encoded), kinds)
+
+
 class Bins(NamedTuple):
     """Which tokens of a row are read together.
 
     places  int64 [tokens in bins], where they lie in the row, bin after bin
     sizes   int64 [bins], tokens of each; a bin may have none
+    counts  bins of each document
     """
 
     places: Tensor
     sizes: Tensor
+    counts: tuple[int, ...] = ()
 
     def to(self, device: torch.device | str) -> Bins:
         """The same on `device`."""
-        return Bins(self.places.to(device), self.sizes.to(device))
+        return self._replace(places=self.places.to(device), sizes=self.sizes.to(device))
 
 
 class EvidenceReader(nn.Module):
@@ -182,6 +212,24 @@ class BinClassifier(nn.Module):
         return logits[: len(bins.sizes)]
 
 
+class CandidateScorer(nn.Module):
+    """How well each candidate answers, read off the mean of its tokens' vectors: [candidates] logits."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.scorer = Linear(config.hidden_size, 1)
+
+    def forward(
+        self, token_ids: Tensor, layout: Layout, candidates: Bins, *, token_types: Tensor | None = None
+    ) -> Tensor:
+        """token_ids, token_types: packed int64 [total] -> [candidates]; for token_types see `SpanFinder`."""
+        encoded = _encoded_pairs(self.encoder, token_ids, layout, token_types)
+        logits: Tensor = self.scorer(self.dropout(with_enough_rows(mean_of_bins(encoded, candidates))))
+        return logits[: len(candidates.sizes), 0]
+
+
 def _encoded_pairs(encoder: Encoder, token_ids: Tensor, layout: Layout, token_types: Tensor | None) -> Tensor:
     """Pairs of texts encoded, [total, hidden]; types that the encoder has no vector for count as its last."""
     num_types = encoder.config.num_token_types
@@ -190,14 +238,22 @@ def _encoded_pairs(encoder: Encoder, token_ids: Tensor, layout: Layout, token_ty
     return encoded
 
 
+def mean_of_bins(encoded: Tensor, bins: Bins) -> Tensor:
+    """[total, hidden] -> float32 [bins, hidden]: the mean of each bin's rows, 0 without any."""
+    return _mean(encoded[bins.places].float(), bins.sizes)
+
+
 def pooled_bins(encoded: Tensor, bins: Bins) -> Tensor:
     """[total, hidden] -> float32 [bins, 2 * hidden]: mean and greatest value of each bin's rows, 0 without any."""
     rows = encoded[bins.places].float()
-    # In segments, not scattered: then a sum's order is the tokens' own, on GPUs too.
-    total = torch.segment_reduce(rows, "sum", lengths=bins.sizes, axis=0, unsafe=True)
     greatest = torch.segment_reduce(rows, "max", lengths=bins.sizes, axis=0, unsafe=True)
-    sizes = bins.sizes[:, None]
-    return torch.cat((total / sizes.clamp(min=1), greatest.masked_fill(sizes == 0, 0)), dim=1)
+    return torch.cat((_mean(rows, bins.sizes), greatest.masked_fill(bins.sizes[:, None] == 0, 0)), dim=1)
+
+
+def _mean(rows: Tensor, sizes: Tensor) -> Tensor:
+    # In segments, not scattered: then a sum's order is the tokens' own, on GPUs too.
+    total = torch.segment_reduce(rows, "sum", lengths=sizes, axis=0, unsafe=True)
+    return total / sizes[:, None].clamp(min=1)
 
 
 def first_tokens(encoded: Tensor, layout: Layout) -> Tensor:

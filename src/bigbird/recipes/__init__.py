@@ -11,6 +11,8 @@ from bigbird.errors import ConfigError
 from bigbird.run import RunConfig
 
 RECIPES = {
+    "choice.candidates": "One of several candidates as the answer, by documents of any length (WikiHop's form)",
+    "choice.wikihop_base": "The same at the paper's base size and settings for WikiHop, for GPUs",
     "genomics.chromatin": "Proteins and marks in every 200 bases of a genome, from peaks (BED, narrowPeak)",
     "genomics.classification": "Labels for DNA sequences in your own files (FASTA, BED, CSV, TSV, JSONL)",
     "genomics.deepsea": "Labels of 200 bases from files in DeepSEA's layout (.mat, HDF5, CSV)",
@@ -19,6 +21,8 @@ RECIPES = {
     "genomics.promoter": "Start sites of genes along a genome: the promoter model that comes with bigbird",
     "genomics.promoter_contrasts": "Start sites against places that look like them, in windows of several lengths",
     "genomics.promoter_windows": "Whole windows, promoter or not, against negatives drawn from the genome every epoch",
+    "long_short.answers": "The paragraph that answers a question and the words that do (Natural Questions' form)",
+    "long_short.natural_questions_base": "The same at the paper's base size and settings, for GPUs",
     "multi_hop.hotpotqa_base": "The same at the paper's base size and settings for HotpotQA, for GPUs",
     "multi_hop.small": "Answers with the sentences that support them, from questions in HotpotQA's format",
     "question_answering.spans": "Answers as places in documents of any length, from questions in files of your own",

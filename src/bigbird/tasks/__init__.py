@@ -2,7 +2,10 @@
 
 from bigbird.tasks.base import Batch, Example, Loss, Prediction, Task
 from bigbird.tasks.bin_classification import BinClassification, BinLabels
+from bigbird.tasks.choice_qa import ChoiceAnswer, ChoiceQA
 from bigbird.tasks.classification import Classification, SequenceLabels
+from bigbird.tasks.long_short_decoding import LongShortReading
+from bigbird.tasks.long_short_qa import LongShortQA
 from bigbird.tasks.masked_lm import MaskedLM
 from bigbird.tasks.masked_scores import MaskedScore
 from bigbird.tasks.metrics import Estimate
@@ -12,12 +15,14 @@ from bigbird.tasks.span_decoding import SpanAnswer, SpanAnswers
 from bigbird.tasks.span_qa import SpanQA
 from bigbird.tasks.token_classification import TokenClassification, TokenLabels
 
-AnyTask = BinClassification | Classification | MaskedLM | MultiHopQA | SpanQA | TokenClassification
-QuestionTask = MultiHopQA | SpanQA  # they begin from a model of text and need a window whole
+QuestionTask = ChoiceQA | LongShortQA | MultiHopQA | SpanQA  # what is asked about texts
+AnyTask = BinClassification | Classification | MaskedLM | QuestionTask | TokenClassification
 
 TASKS: dict[str, type[AnyTask]] = {
     "bin-classification": BinClassification,
+    "choice-qa": ChoiceQA,
     "classification": Classification,
+    "long-short-qa": LongShortQA,
     "masked-lm": MaskedLM,
     "multi-hop-qa": MultiHopQA,
     "span-qa": SpanQA,
@@ -30,9 +35,13 @@ __all__ = [
     "Batch",
     "BinClassification",
     "BinLabels",
+    "ChoiceAnswer",
+    "ChoiceQA",
     "Classification",
     "Estimate",
     "Example",
+    "LongShortQA",
+    "LongShortReading",
     "Loss",
     "MaskedLM",
     "MaskedScore",

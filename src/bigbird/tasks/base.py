@@ -5,7 +5,7 @@ Record  --encode-->  Example  --collate-->  Batch  --loss / predict-->  Predicti
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -40,6 +40,8 @@ class Example(NamedTuple):
     bins         int64 [length], the bin of the record each token lies in, counted in reading direction; -1 for none.
                  Those of a window follow one another. None for tasks without bins
     first_token  number, among a document's tokens, of the first that stands in the window; 0 unless the task asks
+    global_tokens  so many tokens at the window's start see all and are seen by all, rounded up to whole blocks; -1: as
+                 many as the model's pattern says
     """
 
     record: int
@@ -53,6 +55,7 @@ class Example(NamedTuple):
     order: int = -1
     bins: NDArray[np.int64] | None = None
     first_token: int = 0
+    global_tokens: int = -1
 
 
 class Batch(NamedTuple):
@@ -123,7 +126,7 @@ class Task(Protocol):
         """How good predictions are, with 95 % intervals."""
 
 
-def in_batches(examples: Sequence[Example]) -> Iterator[list[Example]]:
+def in_batches(examples: Iterable[Example]) -> Iterator[list[Example]]:
     """Consecutive examples of together no more than MAX_TOKENS_PER_BATCH tokens."""
     batch: list[Example] = []
     num_tokens = 0
@@ -139,7 +142,7 @@ def in_batches(examples: Sequence[Example]) -> Iterator[list[Example]]:
 
 def packed(examples: Sequence[Example], *, block_size: int) -> Batch:
     """Lay the examples one behind the other."""
-    layout = DocumentLayout(tuple(len(example.token_ids) for example in examples), block_size)
+    layout = layout_of(examples, block_size)
     token_ids = torch.from_numpy(np.concatenate([example.token_ids for example in examples]))
     return Batch(
         layout.pack(token_ids),
@@ -150,6 +153,14 @@ def packed(examples: Sequence[Example], *, block_size: int) -> Batch:
         None if all(example.order < 0 for example in examples) else torch.tensor([e.order for e in examples]),
         _bins(examples, layout),
     )
+
+
+def layout_of(examples: Sequence[Example], block_size: int) -> DocumentLayout:
+    """Where the examples lie in a row, and how much of each is global; either all of them tell the latter, or none."""
+    given = [example.global_tokens for example in examples]
+    assert min(given) >= 0 or max(given) < 0, "some examples say how many of their tokens are global, others do not"
+    blocks = None if max(given) < 0 else tuple(-(-count // block_size) for count in given)
+    return DocumentLayout(tuple(len(example.token_ids) for example in examples), block_size, global_blocks=blocks)
 
 
 def _token_types(examples: Sequence[Example], layout: DocumentLayout) -> Tensor | None:
@@ -170,7 +181,9 @@ def _bins(examples: Sequence[Example], layout: DocumentLayout) -> Bins | None:
         counts = np.bincount(numbers - numbers[:1])  # ascending, so the first is the least
         places.append(start + inside)
         sizes.append(np.pad(counts, (0, max(0, len(example.targets) - len(counts)))))
-    return Bins(torch.from_numpy(np.concatenate(places)), torch.from_numpy(np.concatenate(sizes)))
+    return Bins(
+        torch.from_numpy(np.concatenate(places)), torch.from_numpy(np.concatenate(sizes)), tuple(map(len, sizes))
+    )
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -30,8 +31,11 @@ from bigbird.tasks.span_windows import (
     question_tokens,
     reader_tokenizer,
     reading_of,
+    with_global_question,
 )
 from bigbird.tokenizers import Tokenizer
+
+GlobalTokens = Literal["pattern", "question"]
 
 _HAVING, _EMPTY = 0, 1  # kinds of windows, for draws
 
@@ -51,6 +55,8 @@ class SpanQA:
     none_allowed        whether "no answer" may be the answer
     global_at           where the pattern's global blocks stand: "start" makes the question global, as the paper's ITC
                         (its first 128 tokens: two blocks of 64); "ends" leaves the pattern as published
+    global_tokens       "pattern": as many global blocks as the pattern has, whatever the question's length; "question":
+                        all tokens of each question, however many they are, in whole blocks
     max_answer_windows  windows with an answer that training shows of a question at a time, drawn anew every epoch
     max_empty_windows   windows without one, likewise; of a question without an answer one at least
     top_k               answers that a prediction has at most; they do not overlap
@@ -70,6 +76,7 @@ class SpanQA:
     max_question_tokens: int = 128
     none_allowed: bool = True
     global_at: GlobalAt = "start"
+    global_tokens: GlobalTokens = "pattern"
     max_answer_windows: int = 2
     max_empty_windows: int = 1
     top_k: int = 3
@@ -87,6 +94,15 @@ class SpanQA:
             max_answer_tokens=self.max_answer_tokens,
             max_question_tokens=self.max_question_tokens,
         )
+        if self.global_tokens not in get_args(GlobalTokens):
+            raise ConfigError(
+                f"task.global_tokens must be one of {', '.join(get_args(GlobalTokens))}, got {self.global_tokens!r}"
+            )
+        if self.global_tokens == "question" and self.global_at != "start":
+            raise ConfigError(
+                f"task.global_tokens 'question' makes each question global, at the start, and task.global_at is "
+                f"{self.global_at!r}; set task.global_at=start, or task.global_tokens=pattern"
+            )
         if not 0 < self.temperature < float("inf") or not abs(self.no_answer_offset) < float("inf"):
             raise ConfigError(
                 f"task.temperature must be above 0 and task.no_answer_offset a finite number, got {self.temperature} "
@@ -121,15 +137,16 @@ class SpanQA:
             raise DataError(f"answers are asked of questions, got a {type(record).__name__}; give a file of questions")
         reading = self._read(record, tokenizer)
         if purpose == "predict":
-            return reading.every_window(index)
+            return self._with_globals(reading.every_window(index))
         _check_known(record)
         having, empty, partial = labelled(reading, record, index)
         empty = empty if having or empty else partial
         num_empty = max(self.max_empty_windows, 0 if having else 1)
-        return [
+        shown = [
             *kept(having, self.max_answer_windows, record.draw, _HAVING),
             *kept(empty, num_empty, record.draw, _EMPTY),
         ]
+        return self._with_globals(shown)
 
     def collate(self, examples: Sequence[Example], *, block_size: int) -> Batch:
         """See `Task`. Targets: [tokens of all examples, 2], weights: [tokens of all examples]."""
@@ -168,6 +185,11 @@ class SpanQA:
             overlap=self.overlap,
             max_question_tokens=self.max_question_tokens,
         )
+
+    def _with_globals(self, examples: Iterable[Example]) -> list[Example]:
+        if self.global_tokens == "pattern":
+            return list(examples)
+        return [with_global_question(example) for example in examples]
 
     def _logits(self, model: nn.Module, examples: Sequence[Example], block_size: int) -> list[NDArray[np.float64]]:
         batch = self.collate(examples, block_size=block_size).to(device_of(model))

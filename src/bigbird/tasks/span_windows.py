@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from bigbird.errors import ConfigError, DataError
 from bigbird.tasks.base import Example
 from bigbird.tasks.characters import trimmed
 from bigbird.tokenizers import Encoding, TextTokenizer, Tokenizer
+
+Window = TypeVar("Window")
 
 log = logging.getLogger(__name__)
 
@@ -209,10 +211,15 @@ def labelled(reading: Reading, record: Question, index: int) -> LabelledWindows:
     return found
 
 
-def kept(examples: Sequence[Example], most: int, draw: int, kind: int) -> list[Example]:
-    """At most so many of the windows, drawn by `draw`, in the document's order."""
-    chosen = randomness.permutation(len(examples), draw, _KEPT, kind)[:most]
-    return [examples[place] for place in sorted(chosen.tolist())]
+def with_global_question(example: Example) -> Example:
+    """The window with all that stands before the document global, special tokens among it."""
+    return example._replace(global_tokens=int(np.flatnonzero(example.starts >= 0)[0]))
+
+
+def kept(windows: Sequence[Window], most: int, draw: int, kind: int) -> list[Window]:
+    """At most so many of the windows, or of their places, drawn by `draw`, in the document's order."""
+    chosen = randomness.permutation(len(windows), draw, _KEPT, kind)[:most]
+    return [windows[place] for place in sorted(chosen.tolist())]
 
 
 def _answers(document: DocumentTokens, record: Question, room: int) -> list[tuple[int, int]]:

@@ -12,7 +12,17 @@ from torch import nn
 from bigbird.attention import ContextShard, DocumentLayout
 from bigbird.errors import ConfigError
 from bigbird.model.encoder import Encoder, check_rows_divisible
-from bigbird.tasks import AnyTask, Batch, BinClassification, Classification, MaskedLM, QuestionTask
+from bigbird.tasks import (
+    AnyTask,
+    Batch,
+    BinClassification,
+    ChoiceQA,
+    Classification,
+    LongShortQA,
+    MaskedLM,
+    MultiHopQA,
+    SpanQA,
+)
 from bigbird.tasks.base import Loss
 
 if TYPE_CHECKING:
@@ -116,10 +126,16 @@ def check_task(task: AnyTask, num_parts: int) -> None:
             "context parallelism serves tasks with a target for every token (masked language modelling, token labels); "
             "the tokens of a bin may lie on two of the processes. Set training.context_parallel=1."
         )
-    if num_parts > 1 and isinstance(task, QuestionTask):
+    if num_parts > 1 and isinstance(task, LongShortQA | MultiHopQA | SpanQA):
         raise ConfigError(
             "context parallelism serves tasks with a target for every token (masked language modelling, token labels); "
             "where an answer starts is told by all tokens of a window together, which lie on several processes. Set "
+            "training.context_parallel=1."
+        )
+    if num_parts > 1 and isinstance(task, ChoiceQA):
+        raise ConfigError(
+            "context parallelism serves tasks with a target for every token (masked language modelling, token labels); "
+            "which candidate is right is told by all of them together, which lie on several processes. Set "
             "training.context_parallel=1."
         )
     if num_parts > 1 and isinstance(task, MaskedLM) and task.next_segment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 
@@ -23,17 +23,27 @@ def evaluate(loaded: LoadedModel, records: Sequence[Item], ranks: Ranks = ALONE)
     model predicts holds its loss too, so that one pass is enough.
     """
     task, block_size = loaded.task, loaded.encoder.pattern.block_size
-    share = [records[place] for place in range(ranks.rank, len(records), ranks.count)]
+    share = _Share(records, ranks)
     own = predictions(share, model=loaded.model, task=task, tokenizer=loaded.tokenizer, block_size=block_size)
     answers = ranks.gathered(list(own))
     loss = task.mean_loss(answers) if isinstance(task, MaskedLM) else mean_loss(loaded, share, ranks)
     return {"loss": Estimate(loss, math.nan, math.nan), **task.score(answers, records)}
 
 
-def mean_loss(loaded: LoadedModel, records: Sequence[Item], ranks: Ranks = ALONE) -> float:
+class _Share:
+    """The records of a process, each read when it is its turn: a file may hold more than memory does."""
+
+    def __init__(self, records: Sequence[Item], ranks: Ranks) -> None:
+        self._records, self._places = records, range(ranks.rank, len(records), ranks.count)
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self._records[place] for place in self._places)
+
+
+def mean_loss(loaded: LoadedModel, records: Iterable[Item], ranks: Ranks = ALONE) -> float:
     """The training loss, without dropout, on the records of all processes; `records` are this one's."""
     model, task, total, count = loaded.model, loaded.task, 0.0, 0.0
-    examples = [e for record in records for e in task.encode(record, loaded.tokenizer, purpose="train")]
+    examples = (e for record in records for e in task.encode(record, loaded.tokenizer, purpose="train"))
     was_training = model.training
     model.eval()
     with torch.inference_mode():
