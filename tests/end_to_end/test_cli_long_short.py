@@ -16,14 +16,14 @@ SETTINGS = {
     "task.overlap": 32,
     "task.max_answer_tokens": 8,
     "task.max_question_tokens": 16,
-    "training.num_steps": 60,
+    "training.num_steps": 50,
     "training.batch_size": 16,
     "training.micro_batch_size": 16,
     "training.learning_rate": 3e-3,
     "training.warmup_steps": 5,
     "training.precision": "float32",
-    "training.evaluate_every": 60,
-    "training.save_every": 60,
+    "training.evaluate_every": 50,
+    "training.save_every": 50,
 }
 
 

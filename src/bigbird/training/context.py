@@ -126,16 +126,16 @@ def check_task(task: AnyTask, num_parts: int) -> None:
             "context parallelism serves tasks with a target for every token (masked language modelling, token labels); "
             "the tokens of a bin may lie on two of the processes. Set training.context_parallel=1."
         )
-    if num_parts > 1 and isinstance(task, LongShortQA | MultiHopQA | SpanQA):
-        raise ConfigError(
-            "context parallelism serves tasks with a target for every token (masked language modelling, token labels); "
-            "where an answer starts is told by all tokens of a window together, which lie on several processes. Set "
-            "training.context_parallel=1."
-        )
     if num_parts > 1 and isinstance(task, ChoiceQA):
         raise ConfigError(
             "context parallelism serves tasks with a target for every token (masked language modelling, token labels); "
             "which candidate is right is told by all of them together, which lie on several processes. Set "
+            "training.context_parallel=1."
+        )
+    if num_parts > 1 and isinstance(task, LongShortQA | MultiHopQA | SpanQA):
+        raise ConfigError(
+            "context parallelism serves tasks with a target for every token (masked language modelling, token labels); "
+            "where an answer starts is told by all tokens of a window together, which lie on several processes. Set "
             "training.context_parallel=1."
         )
     if num_parts > 1 and isinstance(task, MaskedLM) and task.next_segment:
