@@ -1,6 +1,7 @@
 """Pages to windows and back: exact long and short answers, none lost however far down, the loss as it is said to be."""
 
 import logging
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -19,8 +20,10 @@ from bigbird.predictor import Predictor
 from bigbird.tasks import LongShortQA, LongShortReading
 from bigbird.tasks.long_short_decoding import WindowLogits, reading_of_page
 from bigbird.tasks.long_short_windows import KIND, KINDS, LONG, SHORT, best_window
+from bigbird.tasks.prediction import RECORDS_AT_ONCE
 from bigbird.tasks.span_windows import document_tokens
 from bigbird.training.context import check_task
+from bigbird.training.evaluation import evaluate
 from long_short_cases import SMALL, answered, needle, page
 
 SURE = 40.0
@@ -257,6 +260,32 @@ def test_it_learns_where_answers_stand(vocabularies):
         optimizer.step()
     scores = Predictor(replace(loaded, model=model.eval())).score([needle(10**6 + i) for i in range(40)])
     assert scores["short_f1"].value > 0.6 and scores["long_f1"].value > 0.6, scores  # chance: below 0.3
+
+
+class Pages:
+    """So many pages, each made when it is asked for; `most` were in memory at a time."""
+
+    def __init__(self, count):
+        self._count, self._alive, self.most = count, weakref.WeakSet(), 0
+
+    def __len__(self):
+        return self._count
+
+    def __getitem__(self, index):
+        if index >= self._count:
+            raise IndexError
+        made = needle(index)
+        self._alive.add(made)
+        self.most = max(self.most, len(self._alive))
+        return made
+
+
+def test_pages_are_scored_without_being_in_memory_all_at_once(vocabularies, monkeypatch):
+    monkeypatch.setattr("bigbird.tasks.metrics.NUM_RESAMPLES", 10)
+    pages, loaded = Pages(50), readers.reader(SMALL, vocabularies["bert"])
+    scores = evaluate(loaded, pages)
+    assert pages.most <= 2 * RECORDS_AT_ONCE + 1
+    assert str(scores) == str(evaluate(loaded, [needle(index) for index in range(50)]))
 
 
 def test_a_model_is_saved_and_read_back(vocabularies, tmp_path):

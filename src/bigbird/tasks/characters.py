@@ -44,6 +44,21 @@ def trimmed(text: str, starts: Places, ends: Places) -> tuple[Places, Places]:
     return first_seen[before[starts]], last_seen[behind[ends]]
 
 
+def covering(starts: Places, ends: Places, start: int, end: int) -> tuple[int, int]:
+    """Numbers of the first and the last of some tokens that have a part of characters [start, end); none: first > last.
+
+    starts, ends  int64 [tokens], the characters of each
+    """
+    first, last = covering_all(starts, ends, np.array([start]), np.array([end]))
+    return int(first[0]), int(last[0])
+
+
+def covering_all(starts: Places, ends: Places, begins: Places, behinds: Places) -> tuple[Places, Places]:
+    """`covering` of many places, characters [begins, behinds): int64 [places] each."""
+    first = np.searchsorted(np.maximum.accumulate(ends), begins, side="right")
+    return first, np.searchsorted(np.maximum.accumulate(starts), behinds, side="left") - 1
+
+
 class _Letters(NamedTuple):
     """The code points of a text, those that occur, and for each place which of these it is."""
 

@@ -116,7 +116,7 @@ class ChoiceQA:
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """Cross-entropy over the candidates of each window; one target per window."""
-        logits = _of_windows(_logits(model, batch).float(), batch)
+        logits = _of_windows(_scored(model, batch).float(), batch)
         total = torch.stack(
             [_choice_loss(*pair) for pair in zip(logits, _of_windows(batch.targets, batch), strict=True)]
         )
@@ -124,12 +124,7 @@ class ChoiceQA:
 
     def predict(self, model: nn.Module, examples: Sequence[Example], *, block_size: int) -> list[ChoiceAnswer]:
         """See `Task`."""
-        rows = [
-            row.double().cpu().numpy()
-            for some in in_batches(examples)
-            for batch in [self.collate(some, block_size=block_size).to(device_of(model))]
-            for row in _of_windows(_logits(model, batch), batch)
-        ]
+        rows = [row for some in in_batches(examples) for row in self._logits(model, some, block_size)]
         pairs = zip(examples, rows, strict=True)
         return [
             decoded([logits for _, logits in windows]) for _, windows in groupby(pairs, key=lambda pair: pair[0].record)
@@ -139,6 +134,10 @@ class ChoiceQA:
         """How often the right candidate is chosen."""
         chosen = [question.candidates[one.best] for one, question in zip(predictions, records, strict=True)]
         return {"accuracy": choice_accuracy(records, chosen)}
+
+    def _logits(self, model: nn.Module, examples: Sequence[Example], block_size: int) -> list[NDArray[np.float64]]:
+        batch = self.collate(examples, block_size=block_size).to(device_of(model))
+        return [row.double().cpu().numpy() for row in _of_windows(_scored(model, batch), batch)]
 
     def _prompt(self, question: ChoiceQuestion, tokenizer: TextTokenizer) -> _Prompt:
         """Question and candidates; raises where they cannot be read, or leave no room for the document."""
@@ -193,7 +192,7 @@ def decoded(windows: Sequence[NDArray[np.float64]]) -> ChoiceAnswer:
     return ChoiceAnswer(tuple((shares / shares.sum()).tolist()))
 
 
-def _logits(model: nn.Module, batch: Batch) -> Tensor:
+def _scored(model: nn.Module, batch: Batch) -> Tensor:
     logits: Tensor = model(batch.token_ids, batch.layout, batch.bins, token_types=batch.token_types)
     return logits
 

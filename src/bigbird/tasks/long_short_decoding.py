@@ -89,13 +89,13 @@ def _candidates(examples: Sequence[Example]) -> dict[int, tuple[int, int]]:
     found: dict[int, tuple[int, int]] = {}
     for example in examples:
         assert example.bins is not None
-        inside = np.flatnonzero(example.starts >= 0)
-        tokens = example.first_token + np.arange(len(inside))
-        bins = example.bins[inside]
-        for number in np.unique(bins[bins >= 0]).tolist():
-            own = tokens[bins == number]
-            first, last = found.get(number, (own[0], own[-1]))
-            found[number] = (min(first, int(own[0])), max(last, int(own[-1])))
+        bins = example.bins[example.starts >= 0]
+        numbers, firsts, sizes = np.unique(bins, return_index=True, return_counts=True)  # those of one are neighbours
+        for number, begin, size in zip(numbers.tolist(), firsts.tolist(), sizes.tolist(), strict=True):
+            own = example.first_token + begin
+            first, last = found.get(number, (own, own))
+            found[number] = (min(first, own), max(last, own + size - 1))
+    found.pop(-1, None)
     return found
 
 

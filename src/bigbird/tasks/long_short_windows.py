@@ -150,13 +150,13 @@ def _places(reading: Reading, spans: Sequence[Span]) -> list[int]:
 
 def _candidates(question: LongShortQuestion, document: DocumentTokens) -> dict[int, Span]:
     """The tokens of each top-level candidate that has some, by its number."""
-    found = {}
-    for number, (span, is_top) in enumerate(zip(question.candidates, question.top_level, strict=True)):
-        if is_top and span.start >= 0:
-            tokens = document.tokens_of(*question.characters(span))
-            if tokens is not None:
-                found[number] = tokens
-    return found
+    pairs = enumerate(zip(question.candidates, question.top_level, strict=True))
+    numbers = [number for number, (span, is_top) in pairs if is_top and span.start >= 0]
+    characters = np.array([question.characters(question.candidates[number]) for number in numbers], np.int64).reshape(
+        -1, 2
+    )
+    tokens = document.tokens_of_all(characters[:, 0], characters[:, 1]).tolist()  # at once: a page may have thousands
+    return {number: (first, last) for number, (first, last) in zip(numbers, tokens, strict=True) if first <= last}
 
 
 def _tokens(question: LongShortQuestion, document: DocumentTokens, spans: Sequence[TokenSpan]) -> Span | None:

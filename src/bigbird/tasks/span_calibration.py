@@ -18,9 +18,9 @@ from torch import nn
 from bigbird.data.questions import Question
 from bigbird.errors import DataError
 from bigbird.tasks.base import Example
+from bigbird.tasks.characters import covering
 from bigbird.tasks.span_decoding import Floats, all_odds
 from bigbird.tasks.span_qa import SpanQA
-from bigbird.tasks.span_windows import covering
 from bigbird.tokenizers import Tokenizer
 
 _LEAST, _MOST, _WIDTH = -40.0, 40.0, 0.05  # of log odds; what lies outside counts as at the ends

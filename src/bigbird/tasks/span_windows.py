@@ -23,7 +23,7 @@ from bigbird import randomness
 from bigbird.data.questions import Question
 from bigbird.errors import ConfigError, DataError
 from bigbird.tasks.base import Example
-from bigbird.tasks.characters import trimmed
+from bigbird.tasks.characters import covering_all, trimmed
 from bigbird.tokenizers import Encoding, TextTokenizer, Tokenizer
 
 Window = TypeVar("Window")
@@ -53,18 +53,16 @@ class DocumentTokens(NamedTuple):
 
         None when no token stands for any of them.
         """
+        first, last = self.tokens_of_all(np.array([start]), np.array([end]))[0].tolist()
+        return (first, last) if first <= last else None
+
+    def tokens_of_all(self, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+        """`tokens_of` many places: [places, 2]; 0, -1 where no token stands for any character."""
         places = np.flatnonzero(self.may_answer)
-        first, last = covering(self.starts[places], self.ends[places], start, end)
-        return (int(places[first]), int(places[last])) if first <= last else None
-
-
-def covering(starts: NDArray[np.int64], ends: NDArray[np.int64], start: int, end: int) -> tuple[int, int]:
-    """Numbers of the first and the last of some tokens that have a part of characters [start, end); none: first > last.
-
-    starts, ends  int64 [tokens], the characters of each
-    """
-    first = int(np.searchsorted(np.maximum.accumulate(ends), start, side="right"))
-    return first, int(np.searchsorted(np.maximum.accumulate(starts), end, side="left")) - 1
+        firsts, lasts = covering_all(self.starts[places], self.ends[places], starts, ends)
+        ordered = np.append(places, 0)  # for a place behind the last token, which has none
+        found = np.stack((ordered[firsts], ordered[lasts]), axis=1)
+        return np.where((firsts <= lasts)[:, None], found, (0, -1))
 
 
 def reader_tokenizer(tokenizer: Tokenizer) -> TextTokenizer:
