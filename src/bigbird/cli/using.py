@@ -264,6 +264,8 @@ def questions_for(task: QuestionTask, data: Path) -> Sequence[Item]:
     from bigbird.data.wikihop_files import read_wikihop
     from bigbird.tasks import ChoiceQA, LongShortQA, MultiHopQA
 
+    if isinstance(task, MultiHopQA):
+        return read_multi_hop(data)
     if isinstance(task, LongShortQA):
         return open_natural_questions(data)
     if isinstance(task, MultiHopQA):
