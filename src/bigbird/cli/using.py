@@ -268,8 +268,6 @@ def questions_for(task: QuestionTask, data: Path) -> Sequence[Item]:
         return read_multi_hop(data)
     if isinstance(task, LongShortQA):
         return open_natural_questions(data)
-    if isinstance(task, MultiHopQA):
-        return read_multi_hop(data)
     return list(read_wikihop(data)) if isinstance(task, ChoiceQA) else read_questions(data)
 
 
