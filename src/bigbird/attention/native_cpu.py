@@ -20,7 +20,7 @@ from bigbird.attention.pattern import BlockPattern, opaque
 from bigbird.errors import BackendUnavailable, ShapeError
 
 # Fastest first; each is a library of its own, asked whether this processor has what it needs.
-BUILDS = ("avx512_bf16", "avx512", "avx2", "generic")
+BUILDS = ("avx512_amx", "avx512_bf16", "avx512", "avx2", "generic")
 
 _ABI = 3  # BIGBIRD_ABI in native/problem.h
 _FOLDER = Path(__file__).with_name("native")
