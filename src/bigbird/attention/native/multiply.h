@@ -129,7 +129,8 @@ public:
                 Floats values[Each::ROWS];
                 BIGBIRD_UNROLL
                 for (int also = 0; also < Each::ROWS; ++also)
-                    values[also] = m + also < num_rows ? load<Floats>(sums + ((m + also) * WIDTH + n) * LANES) : Floats{};
+                    values[also] =
+                        m + also < num_rows ? load<Floats>(sums + ((m + also) * WIDTH + n) * LANES) : Floats{};
                 each_(first + m, column + n * LANES, values);
             }
     }
