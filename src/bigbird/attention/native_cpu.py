@@ -220,6 +220,8 @@ def _call(function: str, views: dict[str, Tensor], softmax: Tensor, lists: _List
         raise BackendUnavailable(f"attention backend 'native' cannot serve this call: {reason}")
     # Kept in variables until the call is over: the library gets bare addresses.
     views = {name: x if x.stride(3) == 1 or x.shape[3] == 1 else x.contiguous() for name, x in views.items()}
+    # A key block is read many times; between other heads' rows nearly each of its rows would lie in a page of its own.
+    views |= {name: views[name].contiguous() for name in ("k", "v") if views[name].stride(2) != views[name].shape[3]}
     starts, blocks, counts = (x.contiguous() for x in (lists.row_starts, lists.key_blocks, lists.key_counts))
     mask = None if lists.key_mask is None else lists.key_mask.contiguous()
     q, k = views["q"], views["k"]
