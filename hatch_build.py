@@ -22,11 +22,13 @@ SOURCES = Path(__file__).parent / "src" / "bigbird" / "attention" / "native"
 
 _AVX2 = ("-mavx2", "-mfma")
 _AVX512 = (*_AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq")
+_AVX512_BF16 = (*_AVX512, "-mavx512bf16")
 # Name of each library -> flags for its kernels, and what library.cpp asks the processor for.
 _X86 = {
     "avx2": (_AVX2, ("AVX2",)),
     "avx512": (_AVX512, ("AVX2", "AVX512")),
-    "avx512_bf16": ((*_AVX512, "-mavx512bf16"), ("AVX2", "AVX512", "AVX512_BF16")),
+    "avx512_bf16": (_AVX512_BF16, ("AVX2", "AVX512", "AVX512_BF16")),
+    "avx512_amx": ((*_AVX512_BF16, "-mamx-tile", "-mamx-bf16"), ("AVX2", "AVX512", "AVX512_BF16", "AMX")),
 }
 _FLAGS = (
     "-O3",

@@ -69,7 +69,16 @@ def outputs_and_gradients(q, k, v, *, backend="native", **arguments):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
     ("length", "block_size", "head_dim"),
-    [(1, 64, 64), (63, 64, 64), (65, 64, 32), (1000, 64, 80), (300, 13, 7), (700, 128, 128), (333, 16, 96)],
+    [
+        (1, 64, 64),
+        (63, 64, 64),
+        (65, 64, 32),
+        (1000, 64, 80),
+        (300, 13, 7),
+        (700, 128, 128),
+        (333, 16, 96),
+        (250, 40, 34),
+    ],
 )
 def test_every_build_is_as_exact_as_pytorch(use_build, build, dtype, length, block_size, head_dim):
     use_build(build)
@@ -239,8 +248,42 @@ def test_torch_export_keeps_the_operator():
 def test_a_build_nobody_knows_is_named(use_build):
     use_build("mmx")
     q, k, v = tensors(64)
-    with pytest.raises(BackendUnavailable, match=r"BIGBIRD_NATIVE_ISA must be one of avx512_bf16, .*, got 'mmx'"):
+    with pytest.raises(BackendUnavailable, match=r"BIGBIRD_NATIVE_ISA must be one of avx512_amx, .*, got 'mmx'"):
         block_sparse_attention(q, k, v, pattern=SPEC.build(num_blocks=1, num_heads=2), backend="native")
+
+
+NEEDS_AMX = pytest.mark.skipif("avx512_amx" not in builds_that_run_here(), reason="no processor or kernel with AMX")
+
+SMALL_SIGNAL_STACK = """
+import ctypes
+
+class Stack(ctypes.Structure):
+    _fields_ = (("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+memory = ctypes.create_string_buffer(8192)  # a signal would not find room on it for the tiles' registers
+assert ctypes.CDLL(None).sigaltstack(ctypes.byref(Stack(ctypes.addressof(memory), 0, 8192)), None) == 0
+from bigbird.attention import native_cpu
+print(native_cpu.instruction_set())
+"""
+
+
+@NEEDS_AMX
+def test_where_linux_refuses_the_tiles_the_next_build_serves():
+    command = [sys.executable, "-c", SMALL_SIGNAL_STACK]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert result.stdout.strip() == "avx512_bf16", result.stderr
+
+
+@NEEDS_AMX
+def test_products_of_pytorch_before_and_after_use_the_tiles_unhindered():
+    pattern = SPEC.build(num_blocks=5, num_heads=2)
+    q, k, v = tensors(300, dtype=torch.bfloat16)
+    first = outputs_and_gradients(q, k, v, pattern=pattern)
+    (x, *_) = tensors(250, head_dim=250, dtype=torch.bfloat16)
+    product = x @ x
+    again = outputs_and_gradients(q, k, v, pattern=pattern)
+    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+    assert torch.equal(x @ x, product)
 
 
 def test_without_a_library_auto_goes_on_and_the_reason_says_how_to_get_it(monkeypatch, tmp_path):

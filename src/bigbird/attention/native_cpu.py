@@ -20,7 +20,7 @@ from bigbird.attention.pattern import BlockPattern, opaque
 from bigbird.errors import BackendUnavailable, ShapeError
 
 # Fastest first; each is a library of its own, asked whether this processor has what it needs.
-BUILDS = ("avx512_bf16", "avx512", "avx2", "generic")
+BUILDS = ("avx512_amx", "avx512_bf16", "avx512", "avx2", "generic")
 
 _ABI = 3  # BIGBIRD_ABI in native/problem.h
 _FOLDER = Path(__file__).with_name("native")
@@ -220,6 +220,8 @@ def _call(function: str, views: dict[str, Tensor], softmax: Tensor, lists: _List
         raise BackendUnavailable(f"attention backend 'native' cannot serve this call: {reason}")
     # Kept in variables until the call is over: the library gets bare addresses.
     views = {name: x if x.stride(3) == 1 or x.shape[3] == 1 else x.contiguous() for name, x in views.items()}
+    # A key block is read many times; between other heads' rows nearly each of its rows would lie in a page of its own.
+    views |= {name: views[name].contiguous() for name in ("k", "v") if views[name].stride(2) != views[name].shape[3]}
     starts, blocks, counts = (x.contiguous() for x in (lists.row_starts, lists.key_blocks, lists.key_counts))
     mask = None if lists.key_mask is None else lists.key_mask.contiguous()
     q, k = views["q"], views["k"]

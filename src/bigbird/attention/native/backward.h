@@ -294,6 +294,7 @@ private:
                       row_of<Element>(problem_.grad_q, batch_, head_, queries.first + lane));
     }
 
+    typename Arithmetic::Session session_;
     const Problem& problem_;
     const SlotLayout layout_;
     const int64_t batch_, head_, head_dim_;

@@ -203,6 +203,7 @@ private:
         }
     }
 
+    typename Arithmetic::Session session_;
     const Problem& problem_;
     const int64_t head_dim_;
     Operand* queries_;

@@ -4,6 +4,12 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#if defined(BIGBIRD_NEEDS_AMX)
+#include <cpuid.h>
 #endif
 
 #include "problem.h"
@@ -11,6 +17,21 @@
 #define EXPORTED extern "C" __attribute__((visibility("default")))
 
 EXPORTED int bigbird_abi() { return BIGBIRD_ABI; }
+
+#if defined(BIGBIRD_NEEDS_AMX)
+// Linux gives a process the tiles' registers when it asks for them (Documentation/arch/x86/xstate.rst, since 5.16).
+static bool may_use_amx() {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    constexpr unsigned BF16 = 1u << 22, TILE = 1u << 24;  // CPUID 7.0, edx
+    constexpr int ARCH_REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18;
+    unsigned eax, ebx, ecx, edx;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || !(edx & BF16) || !(edx & TILE)) return false;
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0;
+#else
+    return false;
+#endif
+}
+#endif
 
 EXPORTED int bigbird_runs_here() {
 #if defined(BIGBIRD_NEEDS_AVX2)
@@ -23,6 +44,9 @@ EXPORTED int bigbird_runs_here() {
 #endif
 #if defined(BIGBIRD_NEEDS_AVX512_BF16)
     if (!__builtin_cpu_supports("avx512bf16")) return 0;
+#endif
+#if defined(BIGBIRD_NEEDS_AMX)
+    if (!may_use_amx()) return 0;
 #endif
     return 1;
 }

@@ -9,15 +9,15 @@
 
 #include <algorithm>
 
+#include "amx.h"
 #include "simd.h"
 
 namespace {
 
-enum class Order { ROWS, COLUMNS };
-
 // Operands of one float each; depth is counted in operands.
 struct SingleArithmetic {
     typedef float Operand;
+    struct Session {};
     static constexpr int PER_OPERAND = 1;
     static inline Floats multiply_add(Floats sum, float x, Floats y) { return sum + all(x) * y; }
     static inline Floats load_operands(const float* place) { return load<Floats>(place); }
@@ -27,6 +27,7 @@ struct SingleArithmetic {
 // Operands of two bfloat16 values, neighbours in depth; products and sums are float32.
 struct PairArithmetic {
     typedef uint32_t Operand;
+    typedef TileSession Session;
     static constexpr int PER_OPERAND = 2;
     static inline Floats multiply_add(Floats sum, uint32_t x, __m512i y) {
         const __m512i spread = _mm512_set1_epi32(static_cast<int>(x));
@@ -74,6 +75,15 @@ struct Keep {
             }
         }
     }
+    // The same of sums that AMX has left in memory.
+    template <int WIDTH>
+    inline void from_memory(int first, int num_rows, int64_t column, const float* sums) const {
+        for (int m = 0; m < num_rows; ++m)
+            for (int n = 0; n < WIDTH; ++n, sums += LANES) {
+                float* place = rows[first + m] + column + n * LANES;
+                store(place, add ? load<Floats>(place) + load<Floats>(sums) : load<Floats>(sums));
+            }
+    }
     inline void some_more() const {}
     inline void all_the_rest() const {}
 };
@@ -109,6 +119,20 @@ public:
         all_the_rest();
         next_ = start, end_ = place;
         row_ = first, column_ = first_column_ = column, last_column_ = column + WIDTH * LANES;
+    }
+
+    // At once: what lies in memory need not be laid aside.
+    template <int WIDTH>
+    inline void from_memory(int first, int num_rows, int64_t column, const float* sums) const {
+        for (int m = 0; m < num_rows; m += Each::ROWS)
+            for (int n = 0; n < WIDTH; ++n) {
+                Floats values[Each::ROWS];
+                BIGBIRD_UNROLL
+                for (int also = 0; also < Each::ROWS; ++also)
+                    values[also] =
+                        m + also < num_rows ? load<Floats>(sums + ((m + also) * WIDTH + n) * LANES) : Floats{};
+                each_(first + m, column + n * LANES, values);
+            }
     }
 
     BIGBIRD_INLINE void some_more() {
@@ -181,10 +205,18 @@ inline int multiply_rows(int first, int num_rows, int64_t depth, const typename 
 template <class Arithmetic, Order ORDER, int WIDTH, class Finish>
 void multiply_panel(int num_rows, int64_t depth, const typename Arithmetic::Operand* const* a,
                     const typename Arithmetic::Operand* b, int64_t b_stride, int64_t column, Finish& finish) {
-    int done =
-        multiply_rows<Arithmetic, ORDER, tile_rows(WIDTH), WIDTH>(0, num_rows, depth, a, b, b_stride, column, finish);
-    done = multiply_rows<Arithmetic, ORDER, 2, WIDTH>(done, num_rows, depth, a, b, b_stride, column, finish);
-    multiply_rows<Arithmetic, ORDER, 1, WIDTH>(done, num_rows, depth, a, b, b_stride, column, finish);
+#if defined(__AMX_BF16__)
+    constexpr bool IN_TILES = Arithmetic::PER_OPERAND == 2;
+    if constexpr (IN_TILES) multiply_tiles<ORDER, WIDTH>(num_rows, depth, a, b, b_stride, column, finish);
+#else
+    constexpr bool IN_TILES = false;
+#endif
+    if constexpr (!IN_TILES) {
+        int done = multiply_rows<Arithmetic, ORDER, tile_rows(WIDTH), WIDTH>(0, num_rows, depth, a, b, b_stride, column,
+                                                                             finish);
+        done = multiply_rows<Arithmetic, ORDER, 2, WIDTH>(done, num_rows, depth, a, b, b_stride, column, finish);
+        multiply_rows<Arithmetic, ORDER, 1, WIDTH>(done, num_rows, depth, a, b, b_stride, column, finish);
+    }
 }
 
 // num_rows: rows of the result. depth: operands summed over. width: vectors of b, those of one operand b_stride apart.

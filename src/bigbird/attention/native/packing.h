@@ -8,7 +8,6 @@
 
 #include <cstdlib>
 #include <new>
-#include <utility>
 
 #include "multiply.h"
 #include "problem.h"
@@ -45,48 +44,6 @@ private:
 };
 
 inline int64_t padded(int64_t count) { return (count + LANES - 1) / LANES * LANES; }
-
-// Lanes of `one` then of `other` by constant number; compilers agree on the name only lately (gcc 12).
-template <int... NUMBERS>
-inline Words pick(Words one, Words other, std::integer_sequence<int, NUMBERS...>) {
-#if defined(__clang__) || __GNUC__ >= 12
-    return __builtin_shufflevector(one, other, NUMBERS...);
-#else
-    return __builtin_shuffle(one, other, Words{static_cast<uint32_t>(NUMBERS)...});
-#endif
-}
-
-// One round of a transposition: lanes and rows that differ in the bit DISTANCE change places.
-//     a b    a c
-//     c d -> b d
-template <int DISTANCE, int... LANE>
-inline void exchange(Words (&rows)[LANES], std::integer_sequence<int, LANE...>) {
-    for (int first = 0; first < LANES; ++first) {
-        if (first & DISTANCE) continue;
-        const Words one = rows[first], other = rows[first + DISTANCE];
-        rows[first] =
-            pick(one, other, std::integer_sequence<int, (LANE & DISTANCE ? LANES + LANE - DISTANCE : LANE)...>());
-        rows[first + DISTANCE] =
-            pick(one, other, std::integer_sequence<int, (LANE & DISTANCE ? LANES + LANE : LANE + DISTANCE)...>());
-    }
-}
-
-// A square of LANES x LANES 32-bit words, rows to columns.
-inline void transpose_square(Words (&rows)[LANES]) {
-    constexpr auto lanes = std::make_integer_sequence<int, LANES>();
-    exchange<1>(rows, lanes);
-    exchange<2>(rows, lanes);
-    if constexpr (LANES > 4) exchange<4>(rows, lanes);
-    if constexpr (LANES > 8) exchange<8>(rows, lanes);
-}
-
-// First `count` words of a row, zeros behind.
-inline Words load_words(const void* place, int64_t count) {
-    if (count >= LANES) return load<Words>(place);
-    uint32_t words[LANES] = {};
-    if (count > 0) std::memcpy(words, place, static_cast<size_t>(count) * 4);
-    return load<Words>(words);
-}
 
 // rows[row][0 : columns] -> out[column][row], rows filled up with zeros to a multiple of LANES.
 inline void transpose(const uint32_t* const* rows, int num_rows, int64_t columns, uint32_t* out, int64_t out_stride) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__AVX512BF16__) || defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
@@ -64,6 +65,52 @@ inline Floats all(float x) { return x - Floats{}; }
 inline Floats larger(Floats x, Floats or_nan) { return x > or_nan ? x : or_nan; }
 
 inline Floats smaller(Floats x, Floats or_nan) { return x < or_nan ? x : or_nan; }
+
+// Lanes of `one` then of `other` by constant number; compilers agree on the name only lately (gcc 12).
+template <int... NUMBERS>
+inline Words pick(Words one, Words other, std::integer_sequence<int, NUMBERS...>) {
+#if defined(__clang__) || __GNUC__ >= 12
+    return __builtin_shufflevector(one, other, NUMBERS...);
+#else
+    return __builtin_shuffle(one, other, Words{static_cast<uint32_t>(NUMBERS)...});
+#endif
+}
+
+// One round of a transposition: lanes and rows that differ in the bit DISTANCE change places.
+//     a b    a c
+//     c d -> b d
+template <int DISTANCE, int... LANE>
+inline void exchange(Words (&rows)[LANES], std::integer_sequence<int, LANE...>) {
+    for (int first = 0; first < LANES; ++first) {
+        if (first & DISTANCE) continue;
+        const Words one = rows[first], other = rows[first + DISTANCE];
+        rows[first] =
+            pick(one, other, std::integer_sequence<int, (LANE & DISTANCE ? LANES + LANE - DISTANCE : LANE)...>());
+        rows[first + DISTANCE] =
+            pick(one, other, std::integer_sequence<int, (LANE & DISTANCE ? LANES + LANE : LANE + DISTANCE)...>());
+    }
+}
+
+// A square of LANES x LANES 32-bit words, rows to columns.
+inline void transpose_square(Words (&rows)[LANES]) {
+    constexpr auto lanes = std::make_integer_sequence<int, LANES>();
+    exchange<1>(rows, lanes);
+    exchange<2>(rows, lanes);
+    if constexpr (LANES > 4) exchange<4>(rows, lanes);
+    if constexpr (LANES > 8) exchange<8>(rows, lanes);
+}
+
+// First `count` words of a row, at least one, zeros behind.
+inline Words load_words(const void* place, int64_t count) {
+    if (count >= LANES) return load<Words>(place);
+#if defined(__AVX512F__)
+    return reinterpret<Words>(_mm512_maskz_loadu_epi32(static_cast<__mmask16>((1u << count) - 1), place));
+#else
+    uint32_t words[LANES] = {};
+    std::memcpy(words, place, static_cast<size_t>(count) * 4);
+    return load<Words>(words);
+#endif
+}
 
 enum class Exactness { FLOAT32, BFLOAT16 };
 
