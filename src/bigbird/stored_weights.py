@@ -40,7 +40,7 @@ def stored(weights: Mapping[str, Tensor], stored_as: str) -> dict[str, Tensor]:
 
 
 def restored(weights: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The weights that a file of type int8 stands for: matrices as float32, the rest as it is."""
+    """The weights that a file of type int8 stands for, all as float32."""
     whole = {name for name, tensor in weights.items() if tensor.dtype == torch.int8}
     found = {name: tensor for name, tensor in weights.items() if name.removesuffix(SCALE) not in whole}
     for name in whole:

@@ -25,15 +25,6 @@ def answers_with_support(predictor: Predictor) -> bool:
     return isinstance(predictor.loaded.task, MultiHopQA)
 
 
-def multi_hop_questions(data: Path, genome: list[Path] | None, model: str) -> list[MultiHopQuestion]:
-    """The questions of a file in HotpotQA's format."""
-    from bigbird.data.multi_hop_files import read_multi_hop
-
-    if genome:
-        raise InputError(f"--genome is for records of DNA, and {model} answers questions about texts")
-    return read_multi_hop(data)
-
-
 def predict_support(predictor: Predictor, questions: Sequence[MultiHopQuestion], file: Path | None) -> None:
     """Write answers: HotpotQA's file of predictions when its name ends in .json, else a table, a line per question."""
     from bigbird.data.files import written_whole

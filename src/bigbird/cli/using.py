@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 from urllib.parse import quote
 
 import typer
@@ -14,7 +14,7 @@ import typer
 from bigbird.cli.arguments import GenomeFiles, Model, Settings, new_file, opened_genome, watched
 from bigbird.cli.bins import answers_in_bins, holds_peaks, on_chromatin_set, predict_bins, records_of_peaks
 from bigbird.cli.entry import app, say
-from bigbird.cli.multi_hop import answers_with_support, multi_hop_questions, predict_support
+from bigbird.cli.multi_hop import answers_with_support, predict_support
 from bigbird.cli.scores import check_table, is_table, tell_scores
 from bigbird.cli.tables import write_table
 from bigbird.errors import InputError
@@ -22,6 +22,7 @@ from bigbird.errors import InputError
 if TYPE_CHECKING:
     from bigbird.data.genome import Genome
     from bigbird.data.intervals import Feature, Interval
+    from bigbird.data.multi_hop_questions import MultiHopQuestion
     from bigbird.data.packing import TokenRow
     from bigbird.data.records import Record
     from bigbird.data.sources import Item
@@ -123,7 +124,7 @@ def predict(
     file = new_file(out, data)
     predictor = Predictor.load(model)
     if answers_with_support(predictor):
-        questions = multi_hop_questions(data, genome, model)
+        questions = cast("Sequence[MultiHopQuestion]", scored_records(predictor, model, data, genome, None))
         predict_support(predictor, questions, file)
         return
     records = records_for(predictor, model, data, genome)
@@ -297,8 +298,6 @@ def check_set_options(data: Path, region: Sequence[str] | None, row_length: int 
 
 def on_window_set(model: str, folder: Path, part: str | None, genome: list[Path] | None, file: Path | None) -> None:
     """Score a model on a part of a window set and print it beside the set's baselines."""
-    from typing import cast
-
     from bigbird.data.files import json_text, written_whole
     from bigbird.genomics.chromatin_sets import WHAT as CHROMATIN
     from bigbird.genomics.set_evaluation import evaluate_on_set

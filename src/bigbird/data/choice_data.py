@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigbird.data.drawn_questions import DrawnQuestions
-from bigbird.data.sources import Datasets, check_seed
+from bigbird.data.sources import Datasets, check_files, check_seed
 from bigbird.data.wikihop_files import read_wikihop
-from bigbird.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +26,7 @@ class ChoiceData:
 
     def open(self) -> Datasets:
         """See `DataConfig`."""
-        for name in ("train", "validation"):
-            if not getattr(self, name):
-                raise ConfigError(
-                    f"data.{name} is not set; give a file of questions in WikiHop's form: --set data.{name}=FILE.json"
-                )
+        check_files(self, "of questions in WikiHop's form", "FILE.json")
         train, validation = (list(read_wikihop(Path(path))) for path in (self.train, self.validation))
         return Datasets(
             DrawnQuestions(train, self.seed), validation, (), lambda: (question.document for question in train)

@@ -15,8 +15,8 @@ from bigbird.data.files import is_gzip, open_binary
 from bigbird.data.json_files import entry_of_line
 from bigbird.data.long_short_questions import LongShortQuestion
 from bigbird.data.natural_questions_files import question_of, read_natural_questions
-from bigbird.data.sources import Datasets, check_seed
-from bigbird.errors import ConfigError, DataError
+from bigbird.data.sources import Datasets, check_files, check_seed
+from bigbird.errors import DataError
 
 
 class QuestionFile(Sequence[LongShortQuestion]):
@@ -70,12 +70,7 @@ class LongShortData:
 
     def open(self) -> Datasets:
         """See `DataConfig`."""
-        for name in ("train", "validation"):
-            if not getattr(self, name):
-                raise ConfigError(
-                    f"data.{name} is not set; give a file of questions in Natural Questions' form: --set "
-                    f"data.{name}=FILE.jsonl"
-                )
+        check_files(self, "of questions in Natural Questions' form", "FILE.jsonl")
         train, validation = (open_natural_questions(Path(path)) for path in (self.train, self.validation))
         return Datasets(
             DrawnQuestions(train, self.seed), validation, (), lambda: (question.document for question in train)

@@ -11,8 +11,8 @@ from bigbird import randomness
 from bigbird.data.files import ending_of
 from bigbird.data.hotpotqa_files import read_hotpotqa
 from bigbird.data.multi_hop_questions import MultiHopQuestion
-from bigbird.data.sources import Datasets, check_seed
-from bigbird.errors import ConfigError, DataError
+from bigbird.data.sources import Datasets, check_files, check_seed
+from bigbird.errors import DataError
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +61,7 @@ class MultiHopData:
 
     def open(self) -> Datasets:
         """See `DataConfig`."""
-        for name in ("train", "validation"):
-            if not getattr(self, name):
-                raise ConfigError(
-                    f"data.{name} is not set; give a file in HotpotQA's format: --set data.{name}=FILE.json"
-                )
+        check_files(self, "in HotpotQA's format", "FILE.json")
         train, validation = (read_multi_hop(Path(path)) for path in (self.train, self.validation))
         if nowhere := sum(_is_nowhere(question) for question in train):
             log.warning(

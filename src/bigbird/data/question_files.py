@@ -11,7 +11,7 @@ from bigbird import randomness
 from bigbird.data import question_lines
 from bigbird.data.files import ending_of
 from bigbird.data.questions import Question
-from bigbird.data.sources import Datasets, check_least, check_seed
+from bigbird.data.sources import Datasets, check_files, check_least, check_seed
 from bigbird.data.squad_files import read_squad
 from bigbird.errors import ConfigError, DataError
 
@@ -90,9 +90,7 @@ class QuestionData:
 
     def open(self) -> Datasets:
         """See `DataConfig`."""
-        for name in ("train", "validation"):
-            if not getattr(self, name):
-                raise ConfigError(f"data.{name} is not set; give a file of questions: --set data.{name}=FILE.jsonl")
+        check_files(self, "of questions", "FILE.jsonl")
         train, validation = (read_questions(Path(path)) for path in (self.train, self.validation))
         return Datasets(
             QuestionSource(train, self.seed, self.impossible_share),

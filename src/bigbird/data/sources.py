@@ -76,6 +76,13 @@ def check_seed(seed: int) -> None:
         raise ConfigError(f"data.seed must be from 0 to 2**63 - 1, got {seed}")
 
 
+def check_files(config: object, what: str, example: str) -> None:
+    """Raise unless a data config names both its files; `what` they hold, and the name of one as an example."""
+    for name in ("train", "validation"):
+        if not getattr(config, name):
+            raise ConfigError(f"data.{name} is not set; give a file {what}: --set data.{name}={example}")
+
+
 def check_least(config: object, **least: float) -> None:
     """Raise for the first of the named settings of a data config that is below its least value."""
     for name, value in least.items():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bigbird.checkpoint import CONFIG_FILE, LoadedModel
 from bigbird.errors import CheckpointError
@@ -39,7 +39,6 @@ def load_reader(name_or_folder: str | Path) -> LoadedModel:
     encoder = encoder_of(model).config
     length = encoder.max_length
     if not isinstance(model, SpanReader):
-        assert isinstance(model, nn.Module)
         if not isinstance(model, Encoder):
             raise CheckpointError(f"{place} answers no questions: its head is that of {type(model).__name__}")
         model = _with_head(model, place)

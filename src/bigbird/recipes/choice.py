@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bigbird.attention import PatternSpec
 from bigbird.data.choice_data import ChoiceData
-from bigbird.model.encoder import EncoderConfig
-from bigbird.model.sizes import dimensions
+from bigbird.recipes.reading import BASE, small_run
 from bigbird.run import RunConfig
-from bigbird.run_start import Scratch
 from bigbird.tasks import ChoiceQA
-from bigbird.training.settings import TrainingConfig
 
 
 def candidates() -> RunConfig:
@@ -19,24 +15,7 @@ def candidates() -> RunConfig:
 
     Questions are of WikiHop's form.
     """
-    return RunConfig(
-        recipe="choice.candidates",
-        start=Scratch(encoder=EncoderConfig(vocab_size=4096, **dimensions("mini"), pattern=PatternSpec(block_size=64))),
-        task=ChoiceQA(),
-        data=ChoiceData(),
-        training=TrainingConfig(
-            num_steps=2000,
-            batch_size=8,
-            micro_batch_size=1,
-            learning_rate=5e-5,
-            warmup_steps=200,
-            weight_decay=0.01,
-            precision="bfloat16",
-            evaluate_every=250,
-            watch="accuracy",
-            save_every=125,
-        ),
-    )
+    return small_run("choice.candidates", ChoiceQA(), ChoiceData(), watch="accuracy")
 
 
 def wikihop_base() -> RunConfig:
@@ -50,11 +29,7 @@ def wikihop_base() -> RunConfig:
     return replace(
         usual,
         recipe="choice.wikihop_base",
-        start=Scratch(
-            encoder=EncoderConfig(
-                vocab_size=50_358, **dimensions("base"), num_token_types=2, pattern=PatternSpec(block_size=64)
-            )
-        ),
+        start=BASE,
         training=replace(
             usual.training,
             num_steps=6_840,

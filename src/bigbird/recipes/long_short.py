@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bigbird.attention import PatternSpec
 from bigbird.data.long_short_data import LongShortData
-from bigbird.model.encoder import EncoderConfig
-from bigbird.model.sizes import dimensions
+from bigbird.recipes.reading import BASE, small_run
 from bigbird.run import RunConfig
-from bigbird.run_start import Scratch
 from bigbird.tasks import LongShortQA
-from bigbird.training.settings import TrainingConfig
 
 
 def answers() -> RunConfig:
@@ -19,24 +15,7 @@ def answers() -> RunConfig:
 
     Questions are of Natural Questions' form.
     """
-    return RunConfig(
-        recipe="long_short.answers",
-        start=Scratch(encoder=EncoderConfig(vocab_size=4096, **dimensions("mini"), pattern=PatternSpec(block_size=64))),
-        task=LongShortQA(),
-        data=LongShortData(),
-        training=TrainingConfig(
-            num_steps=2000,
-            batch_size=8,
-            micro_batch_size=1,
-            learning_rate=5e-5,
-            warmup_steps=200,
-            weight_decay=0.01,
-            precision="bfloat16",
-            evaluate_every=250,
-            watch="long_f1",
-            save_every=125,
-        ),
-    )
+    return small_run("long_short.answers", LongShortQA(), LongShortData(), watch="long_f1")
 
 
 def natural_questions_base() -> RunConfig:
@@ -50,11 +29,7 @@ def natural_questions_base() -> RunConfig:
     return replace(
         usual,
         recipe="long_short.natural_questions_base",
-        start=Scratch(
-            encoder=EncoderConfig(
-                vocab_size=50_358, **dimensions("base"), num_token_types=2, pattern=PatternSpec(block_size=64)
-            )
-        ),
+        start=BASE,
         training=replace(
             usual.training,
             num_steps=7_200,

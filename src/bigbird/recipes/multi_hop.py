@@ -4,36 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bigbird.attention import PatternSpec
 from bigbird.data.multi_hop_files import MultiHopData
-from bigbird.model.encoder import EncoderConfig
-from bigbird.model.sizes import dimensions
+from bigbird.recipes.reading import BASE, small_run
 from bigbird.run import RunConfig
-from bigbird.run_start import Scratch
 from bigbird.tasks import MultiHopQA
-from bigbird.training.settings import TrainingConfig
 
 
 def small() -> RunConfig:
     """In a size that a CPU trains: begin from a small model of text, start=FOLDER."""
-    return RunConfig(
-        recipe="multi_hop.small",
-        start=Scratch(encoder=EncoderConfig(vocab_size=4096, **dimensions("mini"), pattern=PatternSpec(block_size=64))),
-        task=MultiHopQA(),
-        data=MultiHopData(),
-        training=TrainingConfig(
-            num_steps=2000,
-            batch_size=8,
-            micro_batch_size=1,
-            learning_rate=5e-5,
-            warmup_steps=200,
-            weight_decay=0.01,
-            precision="bfloat16",
-            evaluate_every=250,
-            watch="joint_f1",
-            save_every=125,
-        ),
-    )
+    return small_run("multi_hop.small", MultiHopQA(), MultiHopData(), watch="joint_f1")
 
 
 def hotpotqa_base() -> RunConfig:
@@ -49,11 +28,7 @@ def hotpotqa_base() -> RunConfig:
     return replace(
         usual,
         recipe="multi_hop.hotpotqa_base",
-        start=Scratch(
-            encoder=EncoderConfig(
-                vocab_size=50_358, **dimensions("base"), num_token_types=2, pattern=PatternSpec(block_size=64)
-            )
-        ),
+        start=BASE,
         training=replace(
             usual.training,
             num_steps=25_438,

@@ -4,36 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bigbird.attention import PatternSpec
 from bigbird.data.question_files import QuestionData
-from bigbird.model.encoder import EncoderConfig
-from bigbird.model.sizes import dimensions
+from bigbird.recipes.reading import BASE, small_run
 from bigbird.run import RunConfig
-from bigbird.run_start import Scratch
 from bigbird.tasks import SpanQA
-from bigbird.training.settings import TrainingConfig
 
 
 def spans() -> RunConfig:
     """Answers as spans, in a size that a CPU trains: begin from a small model of text, start=FOLDER."""
-    return RunConfig(
-        recipe="question_answering.spans",
-        start=Scratch(encoder=EncoderConfig(vocab_size=4096, **dimensions("mini"), pattern=PatternSpec(block_size=64))),
-        task=SpanQA(),
-        data=QuestionData(),
-        training=TrainingConfig(
-            num_steps=2000,
-            batch_size=8,
-            micro_batch_size=1,
-            learning_rate=5e-5,
-            warmup_steps=200,
-            weight_decay=0.01,
-            precision="bfloat16",
-            evaluate_every=250,
-            watch="f1",
-            save_every=125,
-        ),
-    )
+    return small_run("question_answering.spans", SpanQA(), QuestionData(), watch="f1")
 
 
 def triviaqa_base() -> RunConfig:
@@ -47,11 +26,7 @@ def triviaqa_base() -> RunConfig:
     return replace(
         usual,
         recipe="question_answering.triviaqa_base",
-        start=Scratch(
-            encoder=EncoderConfig(
-                vocab_size=50_358, **dimensions("base"), num_token_types=2, pattern=PatternSpec(block_size=64)
-            )
-        ),
+        start=BASE,
         task=SpanQA(max_answer_tokens=16, overlap=128, none_allowed=False),
         training=replace(
             usual.training,
