@@ -27,12 +27,14 @@ _FOLDER = Path(__file__).with_name("native")
 ELEMENTS = {torch.float32: 0, torch.bfloat16: 1}  # ElementType of native/problem.h
 
 
-def why_not(q: Tensor, _pattern: BlockPattern, /) -> str | None:
-    """Needs a CPU tensor of float32 or bfloat16, and the library."""
+def why_not(q: Tensor, pattern: BlockPattern, /) -> str | None:
+    """Needs a CPU tensor of float32 or bfloat16, a pattern that is not causal, and the library."""
     if q.device.type != "cpu":
         return f"it computes on the CPU, the tensors are on {q.device}"
     if q.dtype not in ELEMENTS:
         return f"it computes in float32 and bfloat16, got {q.dtype}"
+    if pattern.is_causal:
+        return "it computes no causal patterns; gathered does"
     return _reason() or None
 
 
