@@ -1,0 +1,181 @@
+"""Summaries of documents, written by a decoder that attends to what a sparse encoder has read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bigbird.data.sources import Item
+from bigbird.data.summaries import SummarizedDocument
+from bigbird.errors import ConfigError, DataError
+from bigbird.model.decoder import DecoderConfig
+from bigbird.model.encoder import EncoderConfig
+from bigbird.model.generation import GenerationConfig, generate
+from bigbird.model.seq2seq import Seq2Seq
+from bigbird.tasks.base import Batch, Example, Loss, Purpose, Reading, device_of, in_batches, packed
+from bigbird.tasks.metrics import Estimate
+from bigbird.tasks.summary_scores import summary_scores
+from bigbird.tasks.summary_tokens import first_and_last, source_tokens, text_of, text_tokens, writer_tokenizer
+from bigbird.tokenizers import TextTokenizer, Tokenizer
+
+
+class WrittenSummary(NamedTuple):
+    """A summary that a model wrote.
+
+    score         what the search ranked it by, see `GenerationConfig`
+    num_read      tokens of the document that were read
+    num_left_out  tokens of its end for which there was no room
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    score: float
+    num_read: int
+    num_left_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summarization:
+    """Learn to write the summary of a document, a token after the other (Zaheer et al. 2020, section 4.1).
+
+        read      [CLS] document [SEP]            or  [CLS] query [SEP] document [SEP]
+        decoder   start s0 s1 s2                  of a summary s0 s1 s2
+        learned   s0    s1 s2 end                 cross-entropy of each, label_smoothing of it spread over all tokens
+
+    max_length       tokens that are read of a document; there is no room for what stands behind
+    max_summary      tokens of a summary to learn from; a longer one is cut, and its end is not learned then
+    decoder          None: with as many layers, heads and inner values as the encoder has
+    start_token      id before a summary's first token; None: as its vocabulary's family has it
+    end_token        id behind its last
+    generation       how summaries are searched for
+    """
+
+    max_length: int = 4096
+    max_summary: int = 256
+    decoder: DecoderConfig | None = None
+    start_token: int | None = None
+    end_token: int | None = None
+    label_smoothing: float = 0.1
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+
+    def __post_init__(self) -> None:
+        for name, least in {"max_length": 8, "max_summary": 2}.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"task.{name} must be at least {least}, got {getattr(self, name)}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(f"task.label_smoothing must be in [0, 1), got {self.label_smoothing}")
+        if self.decoder is not None and self.max_summary > self.decoder.max_length:
+            raise ConfigError(
+                f"task.max_summary {self.max_summary} is more than the decoder writes ({self.decoder.max_length}). Set "
+                f"task.max_summary={self.decoder.max_length}, or task.decoder.max_length for a new model."
+            )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def settled(self, tokenizer: Tokenizer, encoder: EncoderConfig, decoder: DecoderConfig | None) -> Summarization:
+        """The task with what it left open told: by the decoder a run begins from, or the encoder and the vocabulary."""
+        usual = DecoderConfig(
+            num_layers=encoder.num_layers,
+            num_heads=encoder.num_heads,
+            inner_size=encoder.inner_size,
+            max_length=self.max_summary,
+        )
+        first, last = first_and_last(writer_tokenizer(tokenizer))
+        return replace(
+            self,
+            decoder=self.decoder or decoder or usual,
+            start_token=first if self.start_token is None else self.start_token,
+            end_token=last if self.end_token is None else self.end_token,
+        )
+
+    def build_model(self, config: EncoderConfig) -> nn.Module:
+        """See `Task`."""
+        assert self.decoder is not None, "the task was not settled"
+        return Seq2Seq(config, self.decoder)
+
+    def encode(self, record: Item, tokenizer: Tokenizer, *, index: int = 0, purpose: Purpose) -> list[Example]:
+        """See `Task`; one example per document. `written` is the summary with start and end token, to learn from."""
+        if not isinstance(record, SummarizedDocument):
+            raise DataError(
+                f"summaries are of documents, got a {type(record).__name__}; give a file of documents with summaries"
+            )
+        words = writer_tokenizer(tokenizer)
+        source = source_tokens(record, words, most=self.max_length)
+        nothing = np.zeros(0, np.float32)
+        return [
+            Example(
+                index,
+                source.ids,
+                source.starts,
+                source.ends,
+                nothing,
+                nothing,
+                token_types=source.token_types,
+                written=self._to_learn(record, words) if purpose == "train" else None,
+                reading=Reading(words, source.num_left_out),
+            )
+        ]
+
+    def collate(self, examples: Sequence[Example], *, block_size: int) -> Batch:
+        """See `Task`."""
+        return packed(examples, block_size=block_size)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Loss:
+        """Smoothed cross-entropy of the summaries' tokens and ends; filling has no part in it."""
+        assert batch.written is not None
+        token_ids, next_ids, layout = batch.written
+        logits: Tensor = model(
+            batch.token_ids, token_ids, layout=batch.layout, target_layout=layout, token_types=batch.token_types
+        )
+        places = layout.places(logits.device)
+        total = F.cross_entropy(
+            logits[places].float(), next_ids[places], label_smoothing=self.label_smoothing, reduction="sum"
+        )
+        return Loss(total, torch.tensor(len(places), device=total.device))
+
+    def predict(self, model: nn.Module, examples: Sequence[Example], *, block_size: int) -> list[WrittenSummary]:
+        """See `Task`."""
+        assert isinstance(model, Seq2Seq)
+        assert self.start_token is not None and self.end_token is not None
+        config = replace(self.generation, start_token=self.start_token, end_token=self.end_token)
+        found = []
+        for some in in_batches(examples):
+            batch = self.collate(some, block_size=block_size).to(device_of(model))
+            read = model.encode(batch.token_ids, batch.layout, token_types=batch.token_types)
+            written = generate(model.begin(read, batch.layout), config)
+            found += [_summary(example, best) for example, best in zip(some, written, strict=True)]
+        return found
+
+    def score(
+        self, predictions: Sequence[WrittenSummary], records: Sequence[SummarizedDocument]
+    ) -> dict[str, Estimate]:
+        """ROUGE, see `summary_scores`."""
+        return summary_scores([one.text for one in predictions], records)
+
+    def _to_learn(self, record: SummarizedDocument, tokenizer: TextTokenizer) -> NDArray[np.int64]:
+        """The first of the summaries, between the tokens that begin and end one."""
+        if not record.summaries:
+            raise DataError(f"document {record.name!r} has no summary, so nothing can be learned from it")
+        ids = text_tokens(record.summaries[0], tokenizer).ids
+        if not len(ids):
+            raise DataError(f"the summary of document {record.name!r} holds no text that its vocabulary knows")
+        whole = np.concatenate(([self.start_token], ids, [self.end_token]))
+        return whole[: self.max_summary + 1].astype(np.int64)
+
+
+def _summary(example: Example, written: Written) -> WrittenSummary:
+    assert example.reading is not None
+    tokenizer, left_out = example.reading
+    return WrittenSummary(
+        text_of(written.token_ids, tokenizer), written.token_ids, written.score, len(example.token_ids), left_out
+    )
