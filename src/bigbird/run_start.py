@@ -28,6 +28,7 @@ from bigbird.tasks import (
     MaskedLM,
     MultiHopQA,
     QuestionTask,
+    Summarization,
     SpanQA,
     TokenClassification,
 )
@@ -74,7 +75,7 @@ def starting_point(
     start  `Scratch`, or a model to take over, see `read_start`
     task   a task with labels takes those of the training records, unless it names its own
     """
-    task = task if isinstance(task, MaskedLM | QuestionTask) else _with_labels(task, datasets)
+    task = task if isinstance(task, MaskedLM | QuestionTask | Summarization) else _with_labels(task, datasets)
     check_longest(datasets, task.max_length)
     if isinstance(start, Scratch):
         if isinstance(task, QuestionTask):
@@ -87,12 +88,15 @@ def starting_point(
         bases = tokenizer.bases_per_token if isinstance(tokenizer, KmerTokenizer) else 0
         encoder = replace(start.encoder, vocab_size=tokenizer.vocab_size, bases_per_token=bases)
         check_block_size(datasets, encoder.pattern.block_size)
+        task = task.settled(tokenizer, encoder) if isinstance(task, Summarization) else task
         _check_records(datasets.train, task, tokenizer)
         return LoadedModel(_new_model(task, encoder, seed, device), encoder, task, tokenizer, {})
     begun = read_start(start, task)
     if datasets.tokenizer is not None:
         check_tokenizer(begun.tokenizer, datasets.tokenizer, source=f"start {start}")
     check_block_size(datasets, begun.encoder.pattern.block_size)
+    if isinstance(task, Summarization):
+        task = task.settled(begun.tokenizer, begun.encoder, begun.writes)
     _check_records(datasets.train, task, begun.tokenizer)
     model = _new_model(task, begun.encoder, seed, device)
     begun.fill(model)

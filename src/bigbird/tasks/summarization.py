@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from bigbird.data.sources import Item
 from bigbird.data.summaries import SummarizedDocument
 from bigbird.errors import ConfigError, DataError
-from bigbird.model.decoder import DecoderConfig
+from bigbird.model.decoder_config import DecoderConfig
 from bigbird.model.encoder import EncoderConfig
 from bigbird.model.generation import GenerationConfig, generate
 from bigbird.model.seq2seq import Seq2Seq
+from bigbird.model.written import Written
 from bigbird.tasks.base import Batch, Example, Loss, Purpose, Reading, device_of, in_batches, packed
 from bigbird.tasks.metrics import Estimate
 from bigbird.tasks.summary_scores import summary_scores
@@ -41,6 +42,10 @@ class WrittenSummary(NamedTuple):
     num_left_out: int
 
 
+# Five beams (table 17) and the original's length norm with its script's alpha (google-research/bigbird, pegasus_large.sh).
+PAPER_SEARCH = GenerationConfig(num_beams=5, length_norm="google", length_penalty=0.8)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Summarization:
     """Learn to write the summary of a document, a token after the other (Zaheer et al. 2020, section 4.1).
@@ -52,18 +57,15 @@ class Summarization:
     max_length       tokens that are read of a document; there is no room for what stands behind
     max_summary      tokens of a summary to learn from; a longer one is cut, and its end is not learned then
     decoder          None: with as many layers, heads and inner values as the encoder has
-    start_token      id before a summary's first token; None: as its vocabulary's family has it
-    end_token        id behind its last
-    generation       how summaries are searched for
+    generation       how summaries are searched for; its start and end token are those of learning too, and None: as the
+                     vocabulary's family has them. The default is the paper's search
     """
 
     max_length: int = 4096
     max_summary: int = 256
     decoder: DecoderConfig | None = None
-    start_token: int | None = None
-    end_token: int | None = None
     label_smoothing: float = 0.1
-    generation: GenerationConfig = field(default_factory=GenerationConfig)
+    generation: GenerationConfig = PAPER_SEARCH
 
     def __post_init__(self) -> None:
         for name, least in {"max_length": 8, "max_summary": 2}.items():
@@ -71,31 +73,44 @@ class Summarization:
                 raise ConfigError(f"task.{name} must be at least {least}, got {getattr(self, name)}")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"task.label_smoothing must be in [0, 1), got {self.label_smoothing}")
-        if self.decoder is not None and self.max_summary > self.decoder.max_length:
-            raise ConfigError(
-                f"task.max_summary {self.max_summary} is more than the decoder writes ({self.decoder.max_length}). Set "
-                f"task.max_summary={self.decoder.max_length}, or task.decoder.max_length for a new model."
-            )
+        if self.decoder is not None:
+            _check_room(self.decoder, max_summary=self.max_summary, max_new_tokens=self.generation.max_new_tokens)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """None."""
         return ()
 
-    def settled(self, tokenizer: Tokenizer, encoder: EncoderConfig, decoder: DecoderConfig | None) -> Summarization:
-        """The task with what it left open told: by the decoder a run begins from, or the encoder and the vocabulary."""
-        usual = DecoderConfig(
+    def settled(self, tokenizer: Tokenizer, encoder: EncoderConfig, like: Summarization | None = None) -> Summarization:
+        """The task with what it left open told.
+
+        like  the task of a model that writes summaries already, to go on from; without one its vocabulary and the
+              encoder's sizes decide
+        """
+        first, last = first_and_last(writer_tokenizer(tokenizer))
+        decoder = DecoderConfig(
             num_layers=encoder.num_layers,
             num_heads=encoder.num_heads,
             inner_size=encoder.inner_size,
-            max_length=self.max_summary,
+            max_length=max(self.max_summary, self.generation.max_new_tokens),
         )
-        first, last = first_and_last(writer_tokenizer(tokenizer))
+        if like is not None:
+            if self.decoder not in (None, like.decoder):
+                raise ConfigError(
+                    "the model to begin from has a decoder of its own, which task.decoder would make another. Leave "
+                    "task.decoder out, or begin from an encoder alone."
+                )
+            assert like.decoder is not None
+            decoder, first, last = like.decoder, like.generation.start_token, like.generation.end_token
+        search = self.generation
         return replace(
             self,
-            decoder=self.decoder or decoder or usual,
-            start_token=first if self.start_token is None else self.start_token,
-            end_token=last if self.end_token is None else self.end_token,
+            decoder=self.decoder or decoder,
+            generation=replace(
+                search,
+                start_token=first if search.start_token is None else search.start_token,
+                end_token=last if search.end_token is None else search.end_token,
+            ),
         )
 
     def build_model(self, config: EncoderConfig) -> nn.Module:
@@ -146,21 +161,20 @@ class Summarization:
     def predict(self, model: nn.Module, examples: Sequence[Example], *, block_size: int) -> list[WrittenSummary]:
         """See `Task`."""
         assert isinstance(model, Seq2Seq)
-        assert self.start_token is not None and self.end_token is not None
-        config = replace(self.generation, start_token=self.start_token, end_token=self.end_token)
         found = []
         for some in in_batches(examples):
             batch = self.collate(some, block_size=block_size).to(device_of(model))
             read = model.encode(batch.token_ids, batch.layout, token_types=batch.token_types)
-            written = generate(model.begin(read, batch.layout), config)
-            found += [_summary(example, best) for example, best in zip(some, written, strict=True)]
+            written = generate(model.begin(read, batch.layout), self.generation)
+            found += [_summary(example, best[0]) for example, best in zip(some, written, strict=True)]
         return found
 
     def score(
         self, predictions: Sequence[WrittenSummary], records: Sequence[SummarizedDocument]
     ) -> dict[str, Estimate]:
         """ROUGE, see `summary_scores`."""
-        return summary_scores([one.text for one in predictions], records)
+        scores = summary_scores(records, [one.text for one in predictions])
+        return {name.replace("rouge_", "rouge").replace("l_sum", "Lsum"): one for name, one in scores._asdict().items()}
 
     def _to_learn(self, record: SummarizedDocument, tokenizer: TextTokenizer) -> NDArray[np.int64]:
         """The first of the summaries, between the tokens that begin and end one."""
@@ -169,8 +183,17 @@ class Summarization:
         ids = text_tokens(record.summaries[0], tokenizer).ids
         if not len(ids):
             raise DataError(f"the summary of document {record.name!r} holds no text that its vocabulary knows")
-        whole = np.concatenate(([self.start_token], ids, [self.end_token]))
+        whole = np.concatenate(([self.generation.start_token], ids, [self.generation.end_token]))
         return whole[: self.max_summary + 1].astype(np.int64)
+
+
+def _check_room(decoder: DecoderConfig, **asked: int) -> None:
+    for name, length in asked.items():
+        if length > decoder.max_length:
+            raise ConfigError(
+                f"{name} {length} is more than the decoder writes ({decoder.max_length}). Set it to "
+                f"{decoder.max_length}, or make a new decoder with a larger task.decoder.max_length."
+            )
 
 
 def _summary(example: Example, written: Written) -> WrittenSummary:
