@@ -115,8 +115,11 @@ class Summarization:
 
     def build_model(self, config: EncoderConfig) -> nn.Module:
         """See `Task`."""
-        assert self.decoder is not None, "the task was not settled"
-        return Seq2Seq(config, self.decoder)
+        decoder = self.decoder
+        assert decoder is not None, "the task was not settled"
+        if decoder.is_coupled:  # its layers are the encoder's, however many
+            decoder = replace(decoder, num_layers=config.num_layers)
+        return Seq2Seq(config, decoder)
 
     def encode(self, record: Item, tokenizer: Tokenizer, *, index: int = 0, purpose: Purpose) -> list[Example]:
         """See `Task`; one example per document. `written` is the summary with start and end token, to learn from."""
