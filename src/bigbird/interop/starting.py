@@ -13,6 +13,7 @@ from bigbird.errors import CheckpointError
 from bigbird.interop import huggingface_files as files
 from bigbird.interop.decoder_start import decoder_from_encoder
 from bigbird.interop.hub_download import hub_name
+from bigbird.interop.published_summarizers import is_summarizer, load_published_summarizer
 from bigbird.interop.warm_start import Goal, prepare
 from bigbird.model.encoder import Encoder, EncoderConfig, encoder_of
 from bigbird.model.heads import MaskedLanguageModel
@@ -65,7 +66,8 @@ def read_start(name_or_folder: str, task: Task) -> Start:
         return Start(base.encoder, base.tokenizer, weights, writes)
     place = files.find_folder(name_or_folder)
     if isinstance(task, Summarization) and is_summarizer(place):
-        found = read_summarizer(place)
+        found = load_published_summarizer(place)
+        assert isinstance(found.task, Summarization)
         return Start(found.encoder, found.tokenizer, _taken_over(found.model, with_head=True), found.task)
     model = prepare(place, Goal()).load()
     encoder = encoder_of(model).config
