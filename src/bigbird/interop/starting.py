@@ -49,8 +49,8 @@ def read_start(name_or_folder: str, task: Task) -> Start:
     """Read what a model for `task` takes over: the encoder, and the head where it is for the same task.
 
     Of `SpanQA` and `MultiHopQA` one takes over what finds the other's spans. For `Summarization` a model that writes
-    summaries is taken over whole; of any other the decoder begins as its encoder, and only the attention to the document
-    is new (Rothe et al. 2020).
+    summaries is taken over whole; of any other the decoder begins as its encoder (Rothe et al. 2020), and only the
+    attention to the document is new.
 
     name_or_folder  a model folder of ours, a packaged model, a folder in the Hub's layout (BigBird, or what `bigbird
                     convert` takes: BERT, RoBERTa, …), or OWNER/NAME[@REVISION] of the Hub
