@@ -22,7 +22,7 @@ from bigbird.errors import BackendUnavailable, ShapeError
 # Fastest first; each is a library of its own, asked whether this processor has what it needs.
 BUILDS = ("avx512_amx", "avx512_bf16", "avx512", "avx2", "generic")
 
-_ABI = 3  # BIGBIRD_ABI in native/problem.h
+_ABI = 4  # BIGBIRD_ABI in native/problem.h
 _FOLDER = Path(__file__).with_name("native")
 ELEMENTS = {torch.float32: 0, torch.bfloat16: 1}  # ElementType of native/problem.h
 
@@ -99,7 +99,9 @@ class _Lists(NamedTuple):
     scale: float
 
 
-class _View(ctypes.Structure):
+class View(ctypes.Structure):
+    """`TensorView` of native/problem.h, field by field."""
+
     _fields_ = (
         ("data", ctypes.c_void_p),
         ("batch", ctypes.c_int64),
@@ -119,9 +121,9 @@ class _Problem(ctypes.Structure):
         ("num_lists", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("row_starts", "key_blocks", "key_counts", "key_mask")),
         ("scale", ctypes.c_float),
-        *((name, _View) for name in ("q", "k", "v", "out")),
+        *((name, View) for name in ("q", "k", "v", "out")),
         ("softmax", ctypes.c_void_p),
-        *((name, _View) for name in ("grad_out", "grad_q", "grad_k", "grad_v")),
+        *((name, View) for name in ("grad_out", "grad_q", "grad_k", "grad_v")),
     )
 
 
@@ -245,7 +247,7 @@ def _call(function: str, views: dict[str, Tensor], softmax: Tensor, lists: _List
         key_mask=None if mask is None else mask.data_ptr(),
         scale=lists.scale,
         softmax=softmax.data_ptr(),
-        **{name: _View(x.data_ptr(), *x.stride()[:3]) for name, x in views.items()},
+        **{name: View(x.data_ptr(), *x.stride()[:3]) for name, x in views.items()},
     )
     if getattr(library, function)(ctypes.byref(problem)):
         raise MemoryError("block_sparse_attention: no memory left for the kernels' scratch space")
