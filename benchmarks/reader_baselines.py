@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
 from bigbird.data.questions import Question
-from bigbird.reading.sentences import Sentences, Span
+from bigbird.data.sentences import Sentences, Span
 from bigbird.tasks import SpanAnswer, SpanAnswers
 
 Baseline = Callable[[Sequence[Question]], list[SpanAnswers]]

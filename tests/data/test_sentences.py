@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigbird.reading.sentences import MAX_LETTERS, Sentences, Span
+from bigbird.data.sentences import MAX_LETTERS, Sentences, Span
 
 
 def sentences(text):
