@@ -14,7 +14,7 @@ LEVELS = [
     {"errors", "randomness"},
     {"attention", "tokenizers", "config", "machine"},
     {"model", "data", "stored_weights"},
-    {"tasks"},
+    {"tasks", "documents"},
     {"checkpoint"},
     {"training", "predictor", "interop", "representations"},
     {"run_start", "run_folder"},

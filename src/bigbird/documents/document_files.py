@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from bigbird.documents.document_text import DocumentText, document_text
+from bigbird.documents.docx_text import docx_text
+from bigbird.documents.html_text import html_text
+from bigbird.documents.pdf_text import pdf_text
+from bigbird.documents.text_bytes import decoded
 from bigbird.errors import DataError
-from bigbird.reading.document_text import DocumentText, document_text
-from bigbird.reading.docx_text import docx_text
-from bigbird.reading.html_text import html_text
-from bigbird.reading.pdf_text import pdf_text
-from bigbird.reading.text_bytes import decoded
 
 _PLAIN = (".txt", ".text", ".md", ".markdown")
 _HTML = (".html", ".htm", ".xhtml")
