@@ -28,8 +28,8 @@ from bigbird.tasks import (
     MaskedLM,
     MultiHopQA,
     QuestionTask,
-    Summarization,
     SpanQA,
+    Summarization,
     TokenClassification,
 )
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer

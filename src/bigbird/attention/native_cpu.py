@@ -22,19 +22,17 @@ from bigbird.errors import BackendUnavailable, ShapeError
 # Fastest first; each is a library of its own, asked whether this processor has what it needs.
 BUILDS = ("avx512_amx", "avx512_bf16", "avx512", "avx2", "generic")
 
-_ABI = 3  # BIGBIRD_ABI in native/problem.h
+_ABI = 4  # BIGBIRD_ABI in native/problem.h
 _FOLDER = Path(__file__).with_name("native")
 ELEMENTS = {torch.float32: 0, torch.bfloat16: 1}  # ElementType of native/problem.h
 
 
-def why_not(q: Tensor, pattern: BlockPattern, /) -> str | None:
-    """Needs a CPU tensor of float32 or bfloat16, a pattern that is not causal, and the library."""
+def why_not(q: Tensor, _pattern: BlockPattern, /) -> str | None:
+    """Needs a CPU tensor of float32 or bfloat16, and the library."""
     if q.device.type != "cpu":
         return f"it computes on the CPU, the tensors are on {q.device}"
     if q.dtype not in ELEMENTS:
         return f"it computes in float32 and bfloat16, got {q.dtype}"
-    if pattern.is_causal:
-        return "it computes no causal patterns; gathered does"
     return _reason() or None
 
 
@@ -50,10 +48,14 @@ def instruction_set() -> str | None:
 
 def forward(q: Tensor, k: Tensor, v: Tensor, *, pattern: BlockPattern, key_mask: Tensor | None, scale: float) -> Tensor:
     """See `api.block_sparse_attention`. Products of bfloat16 are summed in float32."""
-    out: Tensor = torch.ops.bigbird.native_attention(
-        q, k, v, pattern.row_starts, pattern.key_blocks, pattern.key_counts, key_mask, pattern.block_size, scale
-    )[0]
+    out: Tensor = torch.ops.bigbird.native_attention(q, k, v, *lists_of(pattern, key_mask, scale))[0]
     return out
+
+
+def lists_of(pattern: BlockPattern, key_mask: Tensor | None, scale: float) -> tuple[Tensor | int | float | None, ...]:
+    """What follows the tensors in both operators: a pattern's lists, the mask and three numbers."""
+    lists = (pattern.row_starts, pattern.key_blocks, pattern.key_counts)
+    return *lists, key_mask, pattern.block_size, scale, pattern.is_causal
 
 
 @opaque
@@ -89,7 +91,7 @@ _CURE = "install a C++ compiler (Debian, Ubuntu: apt install g++) and install bi
 
 
 class _Lists(NamedTuple):
-    """What follows the tensors in both operators: a pattern's lists, the mask and two numbers."""
+    """What `lists_of` gives, named."""
 
     row_starts: Tensor
     key_blocks: Tensor
@@ -97,6 +99,7 @@ class _Lists(NamedTuple):
     key_mask: Tensor | None
     block_size: int
     scale: float
+    is_causal: bool
 
 
 class _View(ctypes.Structure):
@@ -115,8 +118,7 @@ class _Problem(ctypes.Structure):
         ("element", ctypes.c_int32),
         ("num_threads", ctypes.c_int32),
         *((name, ctypes.c_int64) for name in ("batch", "heads", "query_length", "key_length", "head_dim")),
-        ("block_size", ctypes.c_int64),
-        ("num_lists", ctypes.c_int64),
+        *((name, ctypes.c_int64) for name in ("block_size", "is_causal", "num_lists")),
         *((name, ctypes.c_void_p) for name in ("row_starts", "key_blocks", "key_counts", "key_mask")),
         ("scale", ctypes.c_float),
         *((name, _View) for name in ("q", "k", "v", "out")),
@@ -160,6 +162,7 @@ def _result_like(x: Tensor) -> Tensor:
 
 operators.register(
     "native_attention",
+    numbers="int block_size, float scale, bool is_causal",
     devices=("CPU",),
     forward=_forward,
     forward_results=_forward_results,
@@ -238,6 +241,7 @@ def _call(function: str, views: dict[str, Tensor], softmax: Tensor, lists: _List
         key_length=k.shape[2],
         head_dim=q.shape[3],
         block_size=lists.block_size,
+        is_causal=lists.is_causal,
         num_lists=(len(starts) - 1) // num_query_blocks,
         row_starts=starts.data_ptr(),
         key_blocks=blocks.data_ptr(),

@@ -61,6 +61,7 @@ def _reason(device: int) -> str:
 
 operators.register(
     "triton_attention",
+    numbers="int block_size, float scale",
     devices=("CUDA", "CPU"),  # on CPU tensors the kernels run in Triton's interpreter, for tests: `why_not` says no
     forward=triton_launch.forward,
     forward_results=triton_launch.forward_results,

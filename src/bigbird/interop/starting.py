@@ -13,6 +13,7 @@ from bigbird.errors import CheckpointError
 from bigbird.interop import huggingface_files as files
 from bigbird.interop.decoder_start import decoder_from_encoder
 from bigbird.interop.hub_download import hub_name
+from bigbird.interop.published_summarizers import is_summarizer, load_published_summarizer
 from bigbird.interop.warm_start import Goal, prepare
 from bigbird.model.encoder import Encoder, EncoderConfig, encoder_of
 from bigbird.model.heads import MaskedLanguageModel
@@ -48,8 +49,8 @@ def read_start(name_or_folder: str, task: Task) -> Start:
     """Read what a model for `task` takes over: the encoder, and the head where it is for the same task.
 
     Of `SpanQA` and `MultiHopQA` one takes over what finds the other's spans. For `Summarization` a model that writes
-    summaries is taken over whole; of any other the decoder begins as its encoder, and only the attention to the document
-    is new (Rothe et al. 2020).
+    summaries is taken over whole; of any other the decoder begins as its encoder (Rothe et al. 2020), and only the
+    attention to the document is new.
 
     name_or_folder  a model folder of ours, a packaged model, a folder in the Hub's layout (BigBird, or what `bigbird
                     convert` takes: BERT, RoBERTa, …), or OWNER/NAME[@REVISION] of the Hub
@@ -65,7 +66,8 @@ def read_start(name_or_folder: str, task: Task) -> Start:
         return Start(base.encoder, base.tokenizer, weights, writes)
     place = files.find_folder(name_or_folder)
     if isinstance(task, Summarization) and is_summarizer(place):
-        found = read_summarizer(place)
+        found = load_published_summarizer(place)
+        assert isinstance(found.task, Summarization)
         return Start(found.encoder, found.tokenizer, _taken_over(found.model, with_head=True), found.task)
     model = prepare(place, Goal()).load()
     encoder = encoder_of(model).config

@@ -25,20 +25,26 @@ class Seq2Seq(nn.Module):
         self.decoder = Decoder(self.encoder, decoder)
 
     def forward(
-        self, token_ids: Tensor, target_ids: Tensor, *, layout: DocumentLayout, target_layout: DocumentLayout
+        self,
+        token_ids: Tensor,
+        target_ids: Tensor,
+        *,
+        layout: DocumentLayout,
+        target_layout: DocumentLayout,
+        token_types: Tensor | None = None,
     ) -> Tensor:
         """token_ids: int64 [total], target_ids: int64 [target total] -> logits [target total, vocab].
 
         Document i is the source of target i. Row j holds the logits of the token behind target_ids[j]. For a loss at
         some places alone, `decoder` gives the vectors and `decoder.logits` what those places guess.
         """
-        encoded = self.encode(token_ids, layout)
+        encoded = self.encode(token_ids, layout, token_types=token_types)
         hidden: Tensor = self.decoder(target_ids, encoded, layout=layout, target_layout=target_layout)
         return self.decoder.logits(hidden)
 
-    def encode(self, token_ids: Tensor, layout: DocumentLayout) -> Tensor:
-        """Packed int64 [total] -> [total, hidden]."""
-        encoded: Tensor = self.encoder(token_ids, layout=layout)
+    def encode(self, token_ids: Tensor, layout: DocumentLayout, *, token_types: Tensor | None = None) -> Tensor:
+        """Packed int64 [total], and as many types -> [total, hidden]."""
+        encoded: Tensor = self.encoder(token_ids, layout=layout, token_types=token_types)
         return encoded
 
     def begin(self, encoded: Tensor, layout: DocumentLayout) -> CachedDecoding:
