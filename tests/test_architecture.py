@@ -19,7 +19,7 @@ LEVELS = [
     {"training", "predictor", "interop", "representations"},
     {"run_start", "run_folder"},
     {"run"},
-    {"genomics", "bench", "reading"},
+    {"genomics", "bench", "reading", "summarizing"},
     {"recipes"},
     {"info"},
     {"cli"},

@@ -141,12 +141,13 @@ def _ask_batch(data: Path, out: str | None, config: AskConfig, model: str) -> No
 
 def _review(data: Path, out: Path, asked: Sequence[AskedQuestion], config: AskConfig, model: str) -> None:
     """Put the questions to every document of a folder, or to one document."""
+    from bigbird.cli.documents_found import documents_of
     from bigbird.cli.review_progress import review_progress
     from bigbird.data.files import check_new_folder
     from bigbird.reading.review import INDEX_FILE, Review, review_documents
 
     check_new_folder(out)
-    documents = _documents(data, out)
+    documents = documents_of(data, out) if data.is_dir() else [data]
     review = Review(questions=tuple(asked), config=config, model=model)
     root = data if data.is_dir() else data.parent
     with review_progress(len(documents), len(asked)) as report:
@@ -158,20 +159,3 @@ def _review(data: Path, out: Path, asked: Sequence[AskedQuestion], config: AskCo
     say(f"{some if len(rows) > 1 or faulty else '1 document'} reviewed; open {out / INDEX_FILE}")
     if faulty:
         raise typer.Exit(1)
-
-
-def _documents(data: Path, out: Path) -> list[Path]:
-    """What is to be reviewed; files that are no documents are told of in one line."""
-    from bigbird.documents.document_files import find_documents
-
-    if not data.is_dir():
-        return [data]
-    if out.resolve() == data.resolve():
-        raise InputError(f"--out {out} is the folder that is read; name another for the review")
-    documents, others = find_documents(data, leave_out=out)
-    if others:
-        some = ", ".join(path.name for path in others[:3]) + (" …" if len(others) > 3 else "")
-        say(f"bigbird: left out, being no documents by their endings: {len(others):,} (such as {some})")
-    if not documents:
-        raise InputError(f"{data} holds no document; a document ends in .txt, .md, .html, .docx or .pdf")
-    return documents
