@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -72,6 +72,22 @@ class Sentences:
         letters = self._text[first:last]
         left, right = len(letters) - len(letters.lstrip()), len(letters.rstrip())
         return Span(min(first + left, start), max(first + right, end))
+
+
+def sentence_spans(text: str) -> list[Span]:
+    """The sentences in their order, each without the blanks at either end; those of blanks alone are left out."""
+    spans = []
+    for start, end in Sentences(text):
+        letters = text[start:end]
+        if letters.strip():
+            first = start + len(letters) - len(letters.lstrip())
+            spans.append(Span(first, first + len(letters.strip())))
+    return spans
+
+
+def on_lines(text: str, spans: Iterable[Span]) -> str:
+    """These stretches of a text, a line each; line ends within one become blanks."""
+    return "\n".join(" ".join(text[start:end].split()) for start, end in spans)
 
 
 def _boundaries(text: str) -> Iterator[int]:
