@@ -19,7 +19,7 @@ FIELDS = LineFields(question="query", needs_question=False, texts=("text", "docu
 def summarize_batch(
     summarizer: Summarizer, lines: Iterable[BatchLine], folder: Path, length: Length
 ) -> Iterator[dict[str, Any]]:
-    """A JSON object for each line: {"name", "summary", "sentences", …} or {"name", "error"}; "query" where there is one.
+    """A JSON object for each line: {"name", "summary", "sentences", …} or {"name", "error"}; "query" if there is one.
 
     folder  that the lines' files are seen from
 
