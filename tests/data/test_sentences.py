@@ -108,3 +108,13 @@ def test_what_has_no_full_stop_is_cut_between_words():
 @pytest.mark.parametrize("text", ["." * 300_000, "\n" * 300_000, " " * 300_000 + "a", "A" * 300_000, "x.)" * 100_000])
 def test_no_text_takes_long(text):
     assert "".join(sentences(text)) == text
+
+
+def test_small_letters_begin_sentences_where_there_are_no_others():
+    text = "we show this in fig. 2 . it holds.\nfor all n. see e.g. x."
+    assert [text[start:end] for start, end in Sentences(text)] == [
+        "we show this in fig. 2 . ",
+        "it holds.\n",
+        "for all n. see e.g. x.",
+    ]
+    assert len(list(Sentences("A" + text[1:]))) == 1

@@ -11,8 +11,8 @@ NEEDED = {"start_token": 2, "end_token": 1, "max_new_tokens": 8}
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"start_token": -1}, "start_token must be at least 0, got -1"),
-        ({"end_token": -1}, "end_token must be at least 0, got -1"),
+        ({"start_token": -2}, "start_token must be at least -1, got -2"),
+        ({"end_token": -2}, "end_token must be at least -1, got -2"),
         ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
         ({"min_new_tokens": -1}, "min_new_tokens must be at least 0, got -1"),
         ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size must be at least 0, got -1"),

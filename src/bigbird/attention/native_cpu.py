@@ -102,7 +102,9 @@ class _Lists(NamedTuple):
     is_causal: bool
 
 
-class _View(ctypes.Structure):
+class View(ctypes.Structure):
+    """`TensorView` of native/problem.h, field by field."""
+
     _fields_ = (
         ("data", ctypes.c_void_p),
         ("batch", ctypes.c_int64),
@@ -121,9 +123,9 @@ class _Problem(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("block_size", "is_causal", "num_lists")),
         *((name, ctypes.c_void_p) for name in ("row_starts", "key_blocks", "key_counts", "key_mask")),
         ("scale", ctypes.c_float),
-        *((name, _View) for name in ("q", "k", "v", "out")),
+        *((name, View) for name in ("q", "k", "v", "out")),
         ("softmax", ctypes.c_void_p),
-        *((name, _View) for name in ("grad_out", "grad_q", "grad_k", "grad_v")),
+        *((name, View) for name in ("grad_out", "grad_q", "grad_k", "grad_v")),
     )
 
 
@@ -249,7 +251,7 @@ def _call(function: str, views: dict[str, Tensor], softmax: Tensor, lists: _List
         key_mask=None if mask is None else mask.data_ptr(),
         scale=lists.scale,
         softmax=softmax.data_ptr(),
-        **{name: _View(x.data_ptr(), *x.stride()[:3]) for name, x in views.items()},
+        **{name: View(x.data_ptr(), *x.stride()[:3]) for name, x in views.items()},
     )
     if getattr(library, function)(ctypes.byref(problem)):
         raise MemoryError("block_sparse_attention: no memory left for the kernels' scratch space")

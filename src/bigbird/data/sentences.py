@@ -15,6 +15,7 @@ _CJK_END = re.compile("[。！？｡]+[」』”’）】]*")  # these end sente
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n|\r[^\S\r\n]*\r|\r\n[^\S\n]*\r\n|[\f\u2029]")
 _LINE_END = re.compile("[\n\r\u2028]")
 _WORD = re.compile(r"[^\W\d_]+")
+_SMALL_BEGINNING = re.compile(r"(?<=[.!?]\s)[a-z]")
 _CLOSERS = "\"'”’»)]}*_"
 _OPENERS = "\"'“‘«([{*_"
 
@@ -53,12 +54,14 @@ class Sentences:
         "Term. It ends.  Fees: 3.5 %."   →   "Term. " "It ends.  " "Fees: 3.5 %."
 
     A sentence owns the blanks after it, so that the sentences together are the text. Where it is unsure, after an
-    abbreviation or an initial, two stay together: evidence with a sentence too many beats half a sentence.
+    abbreviation or an initial, two stay together: evidence with a sentence too many beats half a sentence. Small
+    letters begin sentences where a text has no others, as arXiv's and PubMed's papers of summaries have none.
     """
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._starts = list(_with_long_ones_cut(text, sorted({0, *_boundaries(text)} - {len(text)})))
+        boundaries = _boundaries(_SMALL_BEGINNING.sub(_capital, text) if text.islower() else text)
+        self._starts = list(_with_long_ones_cut(text, sorted({0, *boundaries} - {len(text)})))
 
     def __iter__(self) -> Iterator[Span]:
         return (Span(start, end) for start, end in pairwise([*self._starts, len(self._text)]))
@@ -88,6 +91,10 @@ def sentence_spans(text: str) -> list[Span]:
 def on_lines(text: str, spans: Iterable[Span]) -> str:
     """These stretches of a text, a line each; line ends within one become blanks."""
     return "\n".join(" ".join(text[start:end].split()) for start, end in spans)
+
+
+def _capital(letter: re.Match[str]) -> str:
+    return letter[0].upper()
 
 
 def _boundaries(text: str) -> Iterator[int]:

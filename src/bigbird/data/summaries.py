@@ -18,13 +18,14 @@ class SummarizedDocument:
         document "… four pages …"   query "What was decided?"   summaries ("They buy it.", "It is bought.")
 
     name       what tells it apart in a file
-    summaries  each of them one good summary of the whole; a newline parts sentences where somebody set one
+    summaries  each of them one good summary of the whole; a newline parts sentences where somebody set one. Of a
+               document that is still to be summarized there is none
     query      what the summary answers; "" where it is of the document as such
     draw       key for random choices a task makes for this document
     """
 
     document: str
-    summaries: tuple[str, ...]
+    summaries: tuple[str, ...] = ()
     query: str = ""
     name: str = ""
     draw: int = 0
@@ -32,8 +33,6 @@ class SummarizedDocument:
     def __post_init__(self) -> None:
         if not self.document.strip():
             raise DataError(f"document {self.name!r} is empty; leave it out")
-        if not self.summaries:
-            raise DataError(f"document {self.name!r} has no summary; give it one, or leave it out")
         if not all(summary.strip() for summary in self.summaries):
             raise DataError(f"a summary of document {self.name!r} is empty; leave it out")
 

@@ -105,6 +105,8 @@ def _item(entry: Entry, path: Path, fields: SummaryFields) -> SummarizedDocument
     summaries = tuple(_texts(entry, fields.summary))
     if fields.list_of == "sentences":
         summaries = ("\n".join(_SENTENCE_MARKS.sub("", sentence) for sentence in summaries),)
+    if not summaries:
+        raise DataError(f"document {own!r} has no summary; give it one, or leave it out")
     try:
         return SummarizedDocument(
             document="\n".join(_texts(entry, fields.document)),

@@ -111,6 +111,10 @@ def _pieces(searches: list[_Search], steps: Iterator[list[int]]) -> Iterator[Pie
 
 
 def _searches(decoding: Decoding, config: GenerationConfig, document_keys: Sequence[int] | None) -> list[_Search]:
+    if min(config.start_token, config.end_token) < 0:
+        raise ConfigError(
+            f"start_token and end_token must be tokens of the model, got {config.start_token} and {config.end_token}"
+        )
     documents = decoding.documents.tolist()
     if documents != list(range(len(documents))):
         raise InputError(f"a decoding must have one row per document, in order; its rows are of documents {documents}")

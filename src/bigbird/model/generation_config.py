@@ -46,8 +46,9 @@ class Sampling:
 class GenerationConfig:
     """How texts are written. Names and meanings are those of transformers' GenerationConfig unless said otherwise.
 
-    start_token           written before the first token (decoder_start_token_id); no part of the text
-    end_token             ends a text (eos_token_id)
+    start_token           written before the first token (decoder_start_token_id); no part of the text. -1: still to be
+                          told, as a task does by its vocabulary
+    end_token             ends a text (eos_token_id); -1 likewise
     max_new_tokens        tokens of a text at most, its end token counted and its start token not. transformers'
                           max_length counts the start token too: it is one more
     min_new_tokens        tokens that stand before the end token at least (transformers' min_length - 1)
@@ -68,9 +69,9 @@ class GenerationConfig:
     num_return_sequences  texts per document: the best of the beams, or so many draws
     """
 
-    start_token: int
-    end_token: int
-    max_new_tokens: int
+    start_token: int = -1
+    end_token: int = -1
+    max_new_tokens: int = 256
     min_new_tokens: int = 0
     forced_end: bool = False
     no_repeat_ngram_size: int = 0
@@ -94,8 +95,8 @@ class GenerationConfig:
 
     def _check_numbers(self) -> None:
         least = {
-            "start_token": 0,
-            "end_token": 0,
+            "start_token": -1,
+            "end_token": -1,
             "max_new_tokens": 1,
             "min_new_tokens": 0,
             "no_repeat_ngram_size": 0,

@@ -37,6 +37,7 @@ class _Chosen(NamedTuple):
     places: tuple[int, ...]
     words: Counter[str]
     pairs: Counter[Pair]
+    shared: tuple[int, int]
     length: int
     score: float
 
@@ -66,17 +67,27 @@ class _Search:
     def _with(self, places: tuple[int, ...], score: float) -> _Chosen:
         text = [word for place in sorted(places) for word in self.sentences[place]]
         words, pairs = _only(text, self.words), _only(pairwise(text), self.pairs)
-        return _Chosen(tuple(sorted(places)), words, pairs, len(text), score)
+        shared = (words & self.words).total(), (pairs & self.pairs).total()
+        return _Chosen(tuple(sorted(places)), words, pairs, shared, len(text), score)
 
     def _score(self, place: int, chosen: _Chosen) -> float:
         """Of what is chosen with one sentence more; only what changes is counted."""
-        changed = Counter(self.own_pairs[place])
-        changed.update(_only(self._seams(place, chosen.places), self.pairs))
-        changed.subtract(_only(self._broken_seam(place, chosen.places), self.pairs))
         length = chosen.length + len(self.sentences[place])
-        shared = _shared(chosen.words, self.own_words[place], self.words)
-        first = from_counts(shared, length, self.num_words).f1
-        return first + from_counts(_shared(chosen.pairs, changed, self.pairs), length - 1, self.num_words - 1).f1
+        words = chosen.shared[0] + _gained(chosen.words, self.own_words[place], self.words)
+        pairs = chosen.shared[1] + _gained(chosen.pairs, self._changed_pairs(place, chosen.places), self.pairs)
+        first = from_counts(words, length, self.num_words).f1
+        return first + from_counts(pairs, length - 1, self.num_words - 1).f1
+
+    def _changed_pairs(self, place: int, places: Sequence[int]) -> Counter[Pair]:
+        """Pairs of neighbours that come, and one that may go, when the sentence is set between those chosen."""
+        come = [pair for pair in self._seams(place, places) if pair in self.pairs]
+        goes = [pair for pair in self._broken_seam(place, places) if pair in self.pairs]
+        if not come and not goes:  # as a rule
+            return self.own_pairs[place]
+        changed = self.own_pairs[place].copy()
+        changed.update(come)
+        changed.subtract(goes)
+        return changed
 
     def _seams(self, place: int, places: Sequence[int]) -> Iterator[Pair]:
         """Pairs of neighbours across the sentence's ends, where it stands between those chosen."""
@@ -96,10 +107,9 @@ def _only(items: Iterable[Any], known: Counter[Any]) -> Counter[Any]:
     return Counter(item for item in items if item in known)
 
 
-def _shared(counts: Counter[Any], more: Counter[Any], reference: Counter[Any]) -> int:
-    """How many of the reference's items a summary has, each as often as both have it, with `more` added."""
-    before = (counts & reference).total()
-    return before + sum(
+def _gained(counts: Counter[Any], more: Counter[Any], reference: Counter[Any]) -> int:
+    """How many more of the reference's items a summary has, each as often as both have it, with `more` added."""
+    return sum(
         min(counts[item] + number, reference[item]) - min(counts[item], reference[item])
         for item, number in more.items()
     )

@@ -57,7 +57,7 @@ class Summarization:
     max_length       tokens that are read of a document; there is no room for what stands behind
     max_summary      tokens of a summary to learn from; a longer one is cut, and its end is not learned then
     decoder          None: with as many layers, heads and inner values as the encoder has
-    generation       how summaries are searched for; its start and end token are those of learning too, and None: as the
+    generation       how summaries are searched for; its start and end token are those of learning too, and -1: as the
                      vocabulary's family has them. The default is the paper's search
     """
 
@@ -108,8 +108,8 @@ class Summarization:
             decoder=self.decoder or decoder,
             generation=replace(
                 search,
-                start_token=first if search.start_token is None else search.start_token,
-                end_token=last if search.end_token is None else search.end_token,
+                start_token=first if search.start_token < 0 else search.start_token,
+                end_token=last if search.end_token < 0 else search.end_token,
             ),
         )
 

@@ -140,8 +140,8 @@ def _spread(model: nn.Module, config: TrainingConfig, ranks: Ranks) -> nn.Module
         return DistributedDataParallel(model)
     if isinstance(model, Seq2Seq) and model.decoder.config.is_coupled:
         raise ConfigError(
-            "training.sharding fsdp spreads the encoder's layers, which a coupled decoder uses too, at another time. Set "
-            "training.sharding=none, or task.decoder.is_coupled=false"
+            "training.sharding fsdp spreads the encoder's layers, which a coupled decoder uses too, at another time. "
+            "Set training.sharding=none, or task.decoder.is_coupled=false"
         )
     # Tasks change no output of a model in place, which is what the warning is about.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")

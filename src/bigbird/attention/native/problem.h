@@ -46,7 +46,19 @@ struct Gelu {
     void* out;
 };
 
+// Attention of single queries to keys that lie ready, all of which they see.
+struct RowAttention {
+    int32_t element;
+    int32_t num_threads;
+    int64_t batch, heads, queries, keys, head_dim;
+    float scale;
+    const float* bias;   // added to scores, [keys] for each head; null for none
+    int64_t bias_head;   // stride in elements, 0 when all heads share it
+    TensorView q, k, v, out;
+};
+
 // The kernels, compiled for one instruction set.
 void run_forward(const Problem& problem);
 void run_backward(const Problem& problem);
 void run_gelu(const Gelu& problem);
+void run_row_attention(const RowAttention& problem);
