@@ -28,12 +28,14 @@ from bigbird.summarizing.overlap import THRESHOLD, Overlaps
 
 THRESHOLDS = (0.1, 0.15, THRESHOLD, 0.25, 0.3)
 MOST_SENTENCES = 8  # of a summary, so that long ones do not count for more
+LEAST_WORDS = 5  # of a sentence; shorter ones are mostly headings, which all abstracts share
 
 
 def best_weights(summary: str, overlaps: Overlaps) -> list[float]:
     """For each sentence the weight of the source it leans on most."""
-    spans = sentence_spans(summary)[:MOST_SENTENCES]
-    return [max(weight for _, weight in overlaps.weights(summary[start:end])) for start, end in spans]
+    sentences = [summary[start:end] for start, end in sentence_spans(summary)]
+    long_enough = [sentence for sentence in sentences if len(sentence.split()) >= LEAST_WORDS]
+    return [max(weight for _, weight in overlaps.weights(sentence)) for sentence in long_enough[:MOST_SENTENCES]]
 
 
 def measured(documents: Sequence[SummarizedDocument]) -> dict[str, object]:

@@ -83,7 +83,7 @@ def test_what_is_written_has_the_length_asked_for_and_is_told_when_cut(tokenizer
         assert (text.text.split(), text.is_cut) == (["red"] * most, True)
         assert (len(again.text.split()), again.is_cut) == (least, False)
     assert remarks(text, DocumentText(source="x", text="y")) == [
-        "x: its summary was cut where the length asked for ended"
+        "x: its summary has all the tokens that its length allows; its end may be missing"
     ]
 
 
@@ -189,5 +189,5 @@ def test_what_cannot_be_summed_up_is_told(tmp_path):
     save_model(tmp_path / "other", loaded_model(YES_NO))
     with pytest.raises(CheckpointError, match=r"other writes no summaries: its task is Classification"):
         Summarizer.load(tmp_path / "other", device="cpu")
-    with pytest.raises(CheckpointError, match=r"nobody"):
+    with pytest.raises(CheckpointError, match=r"there is no model nobody\. Give a model folder, .*: lexrank or lead"):
         Summarizer.load("nobody")

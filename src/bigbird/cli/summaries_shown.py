@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from bigbird.cli.answers_shown import shown
@@ -30,11 +29,17 @@ def show_summary(summary: Summary, document: DocumentText, *, heading: str = "",
     if heading:
         console.print(Text(shown(heading), style="bold"))
     for sentence in summary.sentences:
-        console.print(Padding(Text(shown(sentence.text)), (0, 0, 0, 2)))
+        _print(console, Text(shown(sentence.text)), indent=2)
         for line in _sources(summary, sentence.sources, document):
-            console.print(Padding(line, (0, 0, 0, 6)))
+            _print(console, line, indent=6)
     if not summary.sentences:
         console.print(Text("  nothing was written", style="dim"))
+
+
+def _print(console: Console, text: Text, *, indent: int) -> None:
+    for line in text.wrap(console, max(20, console.width - indent)):
+        line.rstrip()
+        console.print(Text.assemble(" " * indent, line), soft_wrap=True)
 
 
 def _sources(summary: Summary, sources: tuple[Source, ...], document: DocumentText) -> list[Text]:

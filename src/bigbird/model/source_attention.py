@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bigbird.attention import DocumentLayout
 from bigbird.attention.reference import weights
+from bigbird.model.cross_attention import CrossAttention
 from bigbird.model.decoder import Decoder
 
 
@@ -28,11 +29,12 @@ def source_attention(
     The mean over heads and layers of what cross-attention takes, dense: target total x source total numbers for each
     head, one layer after the other. Rows of filling, and shares of it, mean nothing.
     """
-    layers = [cross.attention for _, cross in decoder.layers]
+    layers: list[CrossAttention] = [cross.attention for _, cross in decoder.layers]
     total = encoded.new_zeros(len(target_ids), len(encoded), dtype=torch.float32)
 
     def add(attention: nn.Module, given: tuple[Any, ...]) -> None:
         x, source, pattern, visibility = given
+        assert isinstance(attention, CrossAttention)
         q = attention.heads(attention.query(x))
         k = attention.heads(attention.keys_values(source).chunk(2, dim=1)[0])
         scale = q.shape[3] ** -0.5

@@ -48,7 +48,9 @@ class Overlaps:
         given = _counts(sentence)
         words = {word: self._rarity(word) for word in given.words}
         pairs = {pair: words[pair[0]] + words[pair[1]] for pair in given.pairs}
-        parts = [(given.words, words), (given.pairs, pairs)] if pairs else [(given.words, words)]
+        parts: list[tuple[Counter[Any], Mapping[Any, float]]] = [(given.words, words)]
+        if pairs:
+            parts.append((given.pairs, pairs))
         totals = [sum(count * weights[item] for item, count in counts.items()) for counts, weights in parts]
         found = []
         for span, own in zip(self._spans, self._counts, strict=True):

@@ -7,7 +7,7 @@ from typing import get_args
 
 import torch
 
-from bigbird.checkpoint import LoadedModel, load_model
+from bigbird.checkpoint import CONFIG_FILE, LoadedModel, load_model, packaged_models
 from bigbird.documents.document_text import DocumentText, document_text
 from bigbird.errors import CheckpointError, ConfigError
 from bigbird.interop.published_summarizers import load_published_summarizer
@@ -66,6 +66,11 @@ class Summarizer:
         """
         if str(model) in EXTRACTS:
             return cls(str(model), support=support)
+        if is_ours(str(model)) and not (Path(model) / CONFIG_FILE).is_file() and str(model) not in packaged_models():
+            raise CheckpointError(
+                f"there is no model {model}. Give a model folder, OWNER/NAME of the Hub, or what needs no model: "
+                f"{' or '.join(EXTRACTS)}"
+            )
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         if is_ours(str(model)):
             loaded = load_model(model, device=chosen)

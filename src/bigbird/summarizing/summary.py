@@ -47,7 +47,7 @@ class Summary:
                   `summarizing.attention`
     num_read      tokens that the model read, its special ones included; 0 where none was asked
     num_left_out  tokens of the document's end that it had no room for
-    is_cut        whether the text stops where the length asked for ended, not where the model ended it
+    is_cut        whether the text has all the tokens that the length asked for allows, so that its end may be missing
     """
 
     text: str
@@ -72,7 +72,9 @@ def remarks(summary: Summary, document: DocumentText) -> list[str]:
             f"{summary.num_read:,}"
         )
     if summary.is_cut:
-        found.append(f"{document.source}: its summary was cut where the length asked for ended")
+        found.append(
+            f"{document.source}: its summary has all the tokens that its length allows; its end may be missing"
+        )
     return found
 
 

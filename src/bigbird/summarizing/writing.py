@@ -38,7 +38,7 @@ def written(loaded: LoadedModel, document: DocumentText, length: Length, *, quer
         support=support,
         num_read=found.num_read,
         num_left_out=found.num_left_out,
-        is_cut=len(found.token_ids) == search.max_new_tokens,
+        is_cut=len(found.token_ids) >= search.max_new_tokens - search.forced_end,
     )
 
 
