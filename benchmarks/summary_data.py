@@ -6,7 +6,8 @@
 
     sumpubmed   medical papers and their abstracts; the set is in small letters, so the letters that begin sentences are
                 made capitals, by which sentences are told apart (ROUGE knows no capitals)
-    scisummnet  papers of computational linguistics and their abstracts
+    scisummnet  papers of computational linguistics and their abstracts, of at most 500 words: in those beyond, up to
+                3,363, the set has taken the paper's body for its abstract
     peps        Python's enhancement proposals and their abstracts, at least 200 words long
     qmsum       meetings, a line a turn, and summaries of the whole and of what a query asks
     squality    stories, and four people's summaries of the plot and of four questions each
@@ -27,6 +28,7 @@ from bigbird.data.summary_files import write_summaries
 from question_data import Row, rows, share
 
 PARTS = (("train", 0.7), ("validation", 0.8), ("test", 1.0))  # of documents, up to this hash
+MOST_WORDS = 500  # of an abstract
 LEAST_WORDS = 200  # of a proposal; shorter ones were withdrawn before they said anything
 
 _BEGINNING = re.compile(r"(?:^|(?<=\n)|(?<=[.!?] ))[a-z]")
@@ -50,7 +52,7 @@ def scisummnet(folder: Path) -> Iterator[SummarizedDocument]:
     """The sections, without the abstract."""
     for row in rows(folder / "scisummnet/scisummnet.jsonl.gz"):
         text = "\n\n".join(f"{one['title']}\n\n{one['text']}" for one in row["sections"])
-        if text.strip() and row["abstract"]:
+        if text.strip() and row["abstract"] and len(row["abstract"].split()) <= MOST_WORDS:
             yield SummarizedDocument(name=row["id"], document=text, summaries=(row["abstract"],))
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from bigbird import config
 from bigbird.data.sources import shuffled
 from bigbird.data.summaries import SummarizedDocument
 from bigbird.data.summary_data import SummaryData, SummarySource
@@ -69,3 +70,12 @@ def test_data_needs_both_files_and_a_seed_that_is_one(tmp_path):
         SummaryData(train=train).open()
     with pytest.raises(ConfigError, match=r"data.seed must be from 0"):
         SummaryData(seed=-1)
+
+
+def test_settings_are_set_and_saved_as_those_of_any_run():
+    given = ["train=a.jsonl", "fields.document=article_text", "fields.list_of=sentences"]
+    data = config.overridden(SummaryData(), given)
+    assert data == SummaryData(train="a.jsonl", fields=SummaryFields(document="article_text", list_of="sentences"))
+    assert config.from_json(SummaryData, config.to_json(data), source="run.json") == data
+    with pytest.raises(ConfigError, match=r"fields.list_of got 'words'"):
+        config.overridden(SummaryData(), ["fields.list_of=words"])

@@ -53,6 +53,11 @@ def test_tokens_come_as_often_as_the_filtered_distribution_says(sampling):
     assert chi_square < 18.5  # the 0.1 % point with 4 degrees of freedom (NIST handbook 1.3.6.7.4), as many at most
 
 
+def test_a_number_on_the_border_of_two_tokens_falls_on_the_second():
+    flat = torch.zeros(4)
+    assert [draw(flat, Sampling(), number) for number in (0.0, 0.25, 0.5, 0.75, HIGHEST_BELOW_ONE)] == [0, 1, 2, 3, 3]
+
+
 @given(
     scores=st.lists(st.floats(-50, 50, width=32) | st.just(-torch.inf), min_size=1, max_size=30),
     temperature=st.floats(0.01, 10),

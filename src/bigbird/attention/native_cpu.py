@@ -22,7 +22,7 @@ from bigbird.errors import BackendUnavailable, ShapeError
 # Fastest first; each is a library of its own, asked whether this processor has what it needs.
 BUILDS = ("avx512_amx", "avx512_bf16", "avx512", "avx2", "generic")
 
-_ABI = 4  # BIGBIRD_ABI in native/problem.h
+_ABI = 5  # BIGBIRD_ABI in native/problem.h
 _FOLDER = Path(__file__).with_name("native")
 ELEMENTS = {torch.float32: 0, torch.bfloat16: 1}  # ElementType of native/problem.h
 

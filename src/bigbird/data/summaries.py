@@ -21,6 +21,7 @@ class SummarizedDocument:
     summaries  each of them one good summary of the whole; a newline parts sentences where somebody set one. Of a
                document that is still to be summarized there is none
     query      what the summary answers; "" where it is of the document as such
+    gaps       ascending places in the document where sentences were taken out; a reader sees a mask there
     draw       key for random choices a task makes for this document
     """
 
@@ -28,6 +29,7 @@ class SummarizedDocument:
     summaries: tuple[str, ...] = ()
     query: str = ""
     name: str = ""
+    gaps: tuple[int, ...] = ()
     draw: int = 0
 
     def __post_init__(self) -> None:

@@ -53,7 +53,7 @@ class BeamSearch:
     def certain(self) -> tuple[int, ...]:
         """The tokens that the best text begins with whatever is still to come."""
         texts = [beam.token_ids for beam in self._live] + [text.token_ids for text in self._done[:1]]
-        return common_prefix(texts) if texts else ()
+        return common_prefix(texts)
 
     def results(self) -> list[Written]:
         """The best texts, the best first; num_return_sequences, or fewer where too few could be written."""

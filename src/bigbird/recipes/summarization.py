@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bigbird.attention import PatternSpec
+from bigbird.data.gap_data import GapData
 from bigbird.data.summary_data import SummaryData
 from bigbird.model.decoder_config import DecoderConfig
 from bigbird.model.encoder import EncoderConfig
@@ -13,6 +14,7 @@ from bigbird.recipes.reading import BASE
 from bigbird.run import RunConfig
 from bigbird.run_start import Scratch
 from bigbird.tasks import Summarization
+from bigbird.tasks.summarization import PAPER_SEARCH
 from bigbird.training.optimizer import OptimizerKind
 from bigbird.training.settings import TrainingConfig
 
@@ -58,6 +60,21 @@ def small() -> RunConfig:
             evaluate_every=500,
             save_every=125,
         ),
+    )
+
+
+def gap_sentences() -> RunConfig:
+    """Pretraining for summaries on texts without any: the sentences that tell most are taken out and written again.
+
+    Pegasus' objective (Zhang et al. 2020, section 3.1, the settings of its large model) with a sparse encoder; begin
+    from a small model of text, start=FOLDER, and let `summarization.small` go on from the result.
+    """
+    usual = small()
+    return replace(
+        usual,
+        recipe="summarization.gap_sentences",
+        task=replace(usual.task, generation=replace(PAPER_SEARCH, num_beams=1)),
+        data=GapData(),
     )
 
 

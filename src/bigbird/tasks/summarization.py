@@ -42,6 +42,8 @@ class WrittenSummary(NamedTuple):
     num_left_out: int
 
 
+_ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")  # as rouge-score names them
+
 # Five beams and a length penalty of 0.8 (table 17), the alpha of the original's length norm.
 PAPER_SEARCH = GenerationConfig(num_beams=5, length_norm="google", length_penalty=0.8)
 
@@ -177,7 +179,7 @@ class Summarization:
     ) -> dict[str, Estimate]:
         """ROUGE, see `summary_scores`."""
         scores = summary_scores(records, [one.text for one in predictions])
-        return {name.replace("rouge_", "rouge").replace("l_sum", "Lsum"): one for name, one in scores._asdict().items()}
+        return dict(zip(_ROUGE, scores, strict=True))
 
     def _to_learn(self, record: SummarizedDocument, tokenizer: TextTokenizer) -> NDArray[np.int64]:
         """The first of the summaries, between the tokens that begin and end one."""

@@ -7,7 +7,7 @@ the others   "It ends. \n They pay."   it ends . they pay .          lines are n
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +61,7 @@ def first_and_last(tokenizer: TextTokenizer) -> tuple[int, int]:
 
 def source_tokens(record: SummarizedDocument, tokenizer: TextTokenizer, *, most: int) -> Source:
     """Query, if there is one, and document; its end is left out where together they have more than `most` tokens."""
-    document = text_tokens(record.document, tokenizer)
+    document = _with_gaps(record, tokenizer)
     if not len(document.ids):
         raise DataError(f"document {record.name!r} holds no text that its vocabulary knows")
     query = text_tokens(record.query, tokenizer) if record.query.strip() else None
@@ -79,6 +79,24 @@ def source_tokens(record: SummarizedDocument, tokenizer: TextTokenizer, *, most:
     return Source(tokens.ids, starts, ends, types, left_out)
 
 
+def _with_gaps(record: SummarizedDocument, tokenizer: TextTokenizer) -> Encoding:
+    """All of a document, with Pegasus' mask of sentences, or the family's mask, in each gap."""
+    if not record.gaps:
+        return text_tokens(record.document, tokenizer)
+    mask = tokenizer.special_id("<mask_1>" if tokenizer.family.name == "pegasus" else "[MASK]")
+    columns: list[Encoding] = []
+    for number, (start, end) in enumerate(pairwise((0, *record.gaps, len(record.document)))):
+        if number:
+            columns.append(_one(mask, start, start))
+        part = text_tokens(record.document[start:end], tokenizer)
+        columns.append(Encoding(part.ids, part.starts + start, part.ends + start))
+    return Encoding(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+
+
+def _one(token_id: int, start: int, end: int) -> Encoding:
+    return Encoding(*(np.array([value], np.int64) for value in (token_id, start, end)))
+
+
 def text_tokens(text: str, tokenizer: TextTokenizer) -> Encoding:
     """All of a text, its lines told apart where the vocabulary can; text that spells a special token is spelled out."""
     mark = _end_of_line(tokenizer)
@@ -91,7 +109,7 @@ def text_tokens(text: str, tokenizer: TextTokenizer) -> Encoding:
         columns.append(Encoding(encoded.ids, encoded.starts + place, encoded.ends + place))
         place += len(line)
         if place < len(text) and line.strip():
-            columns.append(Encoding(*(np.array([value], np.int64) for value in (mark, place - 1, place))))
+            columns.append(_one(mark, place - 1, place))
     if not columns:
         return tokenizer.encode_batch([text], read_symbols=False)[0]
     return Encoding(*(np.concatenate(column) for column in zip(*columns, strict=True)))

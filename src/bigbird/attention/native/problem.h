@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#define BIGBIRD_ABI 4
+#define BIGBIRD_ABI 5
 
 enum ElementType : int32_t { FLOAT32 = 0, BFLOAT16 = 1 };
 
