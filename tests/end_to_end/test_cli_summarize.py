@@ -192,7 +192,7 @@ MISTAKES = {
     "no support": (["a.txt", "--support", "magic"], r"support must be one of overlap, attention, got 'magic'"),
     "support of what is copied": (["a.txt", "--support", "overlap"], r"lead copies sentences, so that each is its own"),
     "a query to a method": (["a.txt", "--query", "who?"], r"lead answers no query; leave it out, or give a model that"),
-    "no model": (["a.txt", "--model", "nobody"], r"there is no model nobody\. Give a model folder, OWNER/NAME of the Hub, or "),
+    "no model": (["a.txt", "--model", "nobody"], r"there is no model nobody\. Give a model folder, OWNER/NAME"),
     "a model of another kind": (["a.txt", "--model", "other"], r"other writes no summaries: its task is Classificat"),
     "a folder without documents": (["nothing"], r"nothing holds no document; a document ends in .txt, .md, "),
     "into what is read": (["docs", "--out", "docs"], r"--out docs is the folder that is read; name another"),
