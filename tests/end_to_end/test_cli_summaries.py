@@ -16,14 +16,14 @@ SETTINGS = {
     "task.generation.max_new_tokens": 8,
     "task.generation.min_new_tokens": 0,
     "task.label_smoothing": 0.0,
-    "training.num_steps": 100,
+    "training.num_steps": 220,
     "training.batch_size": 16,
     "training.micro_batch_size": 16,
     "training.learning_rate": 3e-3,
     "training.warmup_steps": 10,
     "training.precision": "float32",
-    "training.evaluate_every": 100,
-    "training.save_every": 100,
+    "training.evaluate_every": 220,
+    "training.save_every": 220,
 }
 VALUES = ["one", "two", "three", "four"]
 
@@ -44,9 +44,9 @@ def training(recipe="summarization.small", **changes):
 def named(index):
     """ "so blue red two so" -> "two" """
     chance = random.Random(f"summary {index}")
-    words = [chance.choice(["so", "blue"]) for _ in range(8)]
+    words = [chance.choice(["so", "blue"]) for _ in range(6)]
     value = chance.choice(VALUES)
-    words[chance.randrange(7)] = f"red {value}"
+    words[chance.randrange(5)] = f"red {value}"
     return {"name": str(index), "document": " ".join(words), "summary": value}
 
 
