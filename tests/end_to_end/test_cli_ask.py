@@ -103,8 +103,8 @@ def test_on_a_terminal_the_answer_is_marked_by_colour(files, monkeypatch, capsys
     from rich.console import Console
 
     from bigbird.cli import answers_shown
+    from bigbird.documents.document_files import read_document
     from bigbird.reading.asking import AskConfig, AskedQuestion, put_questions
-    from bigbird.reading.document_files import read_document
 
     def console(**options):
         return Console(force_terminal=True, color_system="standard", width=200, **options)
@@ -204,7 +204,7 @@ def test_batches_that_go_on_with_something_else_are_refused(bigbird, files):
     assert (code, "was begun with top_k 3, now it is 1" in said) == (2, True)
     batch(files, *LINES[::-1])
     code, _, said = bigbird(*command)
-    assert (code, "out.jsonl:1 answers 'a', where 'c' asks now." in said) == (2, True)
+    assert (code, "out.jsonl:1 belongs to 'a', where 'c' stands now." in said) == (2, True)
 
 
 MISTAKES = {

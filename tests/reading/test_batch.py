@@ -5,10 +5,11 @@ import sys
 
 import pytest
 
+from bigbird.documents import batch_lines as module
+from bigbird.documents.batch_lines import read_batch
 from bigbird.errors import DataError, MissingDependency
-from bigbird.reading import batch as module
 from bigbird.reading.asking import AskConfig
-from bigbird.reading.batch import answer_batch, read_batch
+from bigbird.reading.batch import answer_batch
 from small_documents import write_pdf
 from small_readers import SearchReader
 

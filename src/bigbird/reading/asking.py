@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from bigbird.data.sentences import Sentences, Span
+from bigbird.documents.document_text import DocumentText
 from bigbird.errors import ConfigError
-from bigbird.reading.document_text import DocumentText
 
 
 class FoundText(Protocol):

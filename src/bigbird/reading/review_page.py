@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bigbird.data.sentences import Span
+from bigbird.documents.document_text import DocumentText
 from bigbird.reading.asking import Answered, LocatedAnswer
-from bigbird.reading.document_text import DocumentText
 from bigbird.reading.highlights import Piece, pieces
 from bigbird.reading.page_style import framed, percent, written
 

@@ -5,9 +5,9 @@ import zipfile
 
 import pytest
 
+from bigbird.documents import docx_text as module
+from bigbird.documents.docx_text import docx_text
 from bigbird.errors import DataError
-from bigbird.reading import docx_text as module
-from bigbird.reading.docx_text import docx_text
 from small_documents import LAID_OUT, PAGE_BREAK, paragraph, write_docx
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-from bigbird.reading.document_text import DocumentText, document_text
-from bigbird.reading.text_bytes import decoded
+from bigbird.documents.document_text import DocumentText, document_text
+from bigbird.documents.text_bytes import decoded
 
 _UNSEEN = frozenset({"script", "style", "template", "title", "svg", "ix:header"})  # the last hides data in filings
 # Elements that stand on lines of their own, and those among them with an empty line around.

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from bigbird.documents.document_text import DocumentText, document_text
+from bigbird.documents.docx_text import docx_text
+from bigbird.documents.html_text import html_text
+from bigbird.documents.pdf_text import pdf_text
+from bigbird.documents.text_bytes import decoded
 from bigbird.errors import DataError
-from bigbird.reading.document_text import DocumentText, document_text
-from bigbird.reading.docx_text import docx_text
-from bigbird.reading.html_text import html_text
-from bigbird.reading.pdf_text import pdf_text
-from bigbird.reading.text_bytes import decoded
 
 _PLAIN = (".txt", ".text", ".md", ".markdown")
 _HTML = (".html", ".htm", ".xhtml")
@@ -37,17 +37,17 @@ def read_document(path: Path, *, source: str = "") -> DocumentText:
         raise DataError(f"cannot read {source}: {error.strerror or error}") from error
 
 
-def find_documents(folder: Path, *, leave_out: Path) -> tuple[list[Path], list[Path]]:
+def find_documents(folder: Path, *, leave_out: Path | None) -> tuple[list[Path], list[Path]]:
     """The files of a folder and its folders that are documents by their endings, and the others; both in order.
 
     leave_out  a folder whose files are neither, such as that of the results; hidden files are neither as well
     """
-    files = sorted(_files(folder, leave_out.resolve()))
+    files = sorted(_files(folder, None if leave_out is None else leave_out.resolve()))
     documents = [path for path in files if path.suffix.lower() in ENDINGS]
     return documents, [path for path in files if path.suffix.lower() not in ENDINGS]
 
 
-def _files(folder: Path, leave_out: Path) -> Iterator[Path]:
+def _files(folder: Path, leave_out: Path | None) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder, onerror=_raise):
         here = Path(parent)
         folders[:] = [name for name in folders if name[0] != "." and (here / name).resolve() != leave_out]

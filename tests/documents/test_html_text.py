@@ -2,8 +2,8 @@
 
 import pytest
 
+from bigbird.documents.html_text import html_text
 from bigbird.errors import DataError
-from bigbird.reading.html_text import html_text
 
 
 def text_of(markup):

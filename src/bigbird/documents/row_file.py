@@ -1,4 +1,4 @@
-"""A file of answers that is written line by line, so that a killed run goes on where it was."""
+"""A file of results, a JSON object for each line of input, so written that a killed run goes on where it was."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from bigbird.data.files import json_text, written_whole
+from bigbird.documents.batch_lines import BatchLine
 from bigbird.errors import ConfigError, DataError
-from bigbird.reading.batch import BatchLine
 
 _CURE = "Give another --out, or delete the file first."
 
 
-class LinesDone(NamedTuple):
-    """Lines that stand in the file, and how many of them tell an error."""
+class RowsDone(NamedTuple):
+    """Rows that stand in the file, and how many of them tell an error."""
 
-    num_lines: int
+    num_rows: int
     num_errors: int
 
 
 def settings_file(out: Path) -> Path:
-    """Beside the answers: what they were made with, which a run that goes on must share."""
+    """Beside the rows: what they were made with, which a run that goes on must share."""
     return out.with_name(f"{out.name}.settings.json")
 
 
 @contextmanager
-def answer_lines(out: Path, settings: Mapping[str, Any]) -> Iterator[IO[bytes]]:
-    """Open a file of answers to go on with, a torn last line taken off; one program at a time.
+def row_file(out: Path, settings: Mapping[str, Any]) -> Iterator[IO[bytes]]:
+    """Open a file of rows to go on with, a torn last line taken off; one program at a time.
 
     Raises ConfigError when it was made with other settings, or is another program's; DataError when it is damaged.
     """
@@ -48,34 +48,34 @@ def answer_lines(out: Path, settings: Mapping[str, Any]) -> Iterator[IO[bytes]]:
         yield file
 
 
-def check_done(file: IO[bytes], lines: Iterator[BatchLine], out: Path) -> LinesDone:
-    """Take from `lines` those that are answered; raise when they are not the same lines in the same order."""
+def check_done(file: IO[bytes], lines: Iterator[BatchLine], out: Path) -> RowsDone:
+    """Take from `lines` those that have their row; raise when they are not the same lines in the same order."""
     file.seek(0)
-    num_lines = num_errors = 0
+    num_rows = num_errors = 0
     for number, done in enumerate(file, start=1):
         row = json.loads(done)
         line = next(lines, None)
         if line is None:
-            raise ConfigError(f"{out} holds more answers than there are questions: line {number} has none. {_CURE}")
-        if row["name"] != line.name or row.get("question", line.question) != line.question:
+            raise ConfigError(f"{out} holds more lines than the input: line {number} belongs to none. {_CURE}")
+        if any(row.get(name, value) != value for name, value in line.marks.items()):
             raise ConfigError(
-                f"{out}:{number} answers {row['name']!r}, where {line.name!r} asks now. The lines or their order have "
-                f"changed. {_CURE}"
+                f"{out}:{number} belongs to {row['name']!r}, where {line.name!r} stands now. The lines or their order "
+                f"have changed. {_CURE}"
             )
-        num_lines += 1
+        num_rows += 1
         num_errors += "error" in row
-    return LinesDone(num_lines, num_errors)
+    return RowsDone(num_rows, num_errors)
 
 
-def append_lines(file: IO[bytes], rows: Iterable[Mapping[str, Any]]) -> LinesDone:
+def append_rows(file: IO[bytes], rows: Iterable[Mapping[str, Any]]) -> RowsDone:
     """Write each row as it comes, its line whole before the next is begun."""
-    num_lines = num_errors = 0
+    num_rows = num_errors = 0
     for row in rows:
         file.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n")
         file.flush()
-        num_lines += 1
+        num_rows += 1
         num_errors += "error" in row
-    return LinesDone(num_lines, num_errors)
+    return RowsDone(num_rows, num_errors)
 
 
 def _check_settings(out: Path, settings: Mapping[str, Any]) -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bigbird.documents.text_bytes import decoded
 from bigbird.errors import DataError
-from bigbird.reading.text_bytes import decoded
 
 LETTERS = "Grüße, “Ωmega” 😀 שלום\r\nline\n"
 

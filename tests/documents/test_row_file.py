@@ -1,12 +1,12 @@
-"""A file of answers goes on where a killed run left it."""
+"""A file of results goes on where a killed run left it."""
 
 import json
 
 import pytest
 
+from bigbird.documents.batch_lines import BatchLine
+from bigbird.documents.row_file import append_rows, check_done, row_file, settings_file
 from bigbird.errors import ConfigError, DataError
-from bigbird.reading.answer_lines import answer_lines, append_lines, check_done, settings_file
-from bigbird.reading.batch import BatchLine
 
 SETTINGS = {"model": "m", "top_k": 3}
 LINES = [BatchLine(name, "why?", text="x") for name in "abc"]
@@ -20,9 +20,9 @@ def out(tmp_path):
 
 def write(out, rows, *, settings=SETTINGS, lines=LINES):
     """What stood there, after the rows were added that did not."""
-    with answer_lines(out, settings) as file:
+    with row_file(out, settings) as file:
         done = check_done(file, iter(lines), out)
-        append_lines(file, rows[done.num_lines :])
+        append_rows(file, rows[done.num_rows :])
     return done
 
 
@@ -44,8 +44,8 @@ def test_a_line_stands_in_the_file_before_the_next_is_begun(out):
             assert len(rows_of(out)) == number
             yield row
 
-    with answer_lines(out, SETTINGS) as file:
-        assert append_lines(file, rows()) == (3, 1)
+    with row_file(out, SETTINGS) as file:
+        assert append_rows(file, rows()) == (3, 1)
 
 
 def test_wherever_a_run_is_killed_the_next_one_ends_with_the_same_file(out):
@@ -54,7 +54,7 @@ def test_wherever_a_run_is_killed_the_next_one_ends_with_the_same_file(out):
     for length in range(len(whole)):
         out.write_bytes(whole[:length])
         done = write(out, ROWS)
-        assert done.num_lines == whole[:length].count(b"\n")
+        assert done.num_rows == whole[:length].count(b"\n")
         assert out.read_bytes() == whole
 
 
@@ -62,7 +62,7 @@ def test_zeros_that_a_loss_of_power_left_are_cut_off(out):
     write(out, ROWS[:2])
     with out.open("ab") as file:
         file.write(bytes(50) + b"\n")
-    assert write(out, ROWS).num_lines == 2
+    assert write(out, ROWS).num_rows == 2
     assert rows_of(out) == ROWS
 
 
@@ -87,12 +87,12 @@ def test_other_settings_are_refused(out):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (LINES[:1], r"out.jsonl holds more answers than there are questions: line 2 has none\. Give another"),
+        (LINES[:1], r"out.jsonl holds more lines than the input: line 2 belongs to none\. Give another"),
         (
             [LINES[1], LINES[0]],
-            r"out.jsonl:1 answers 'a', where 'b' asks now\. The lines or their order have changed\.",
+            r"out.jsonl:1 belongs to 'a', where 'b' stands now\. The lines or their order have changed\.",
         ),
-        ([LINES[0]._replace(question="how?")], r"out.jsonl:1 answers 'a', where 'a' asks now\."),
+        ([LINES[0]._replace(question="how?")], r"out.jsonl:1 belongs to 'a', where 'a' stands now\."),
     ],
 )
 def test_other_lines_are_refused(out, lines, message):
@@ -103,7 +103,7 @@ def test_other_lines_are_refused(out, lines, message):
 
 def test_more_lines_at_the_end_go_on(out):
     write(out, ROWS[:2], lines=LINES[:2])
-    assert write(out, ROWS).num_lines == 2
+    assert write(out, ROWS).num_rows == 2
     assert rows_of(out) == ROWS
 
 
@@ -124,10 +124,10 @@ def test_a_file_of_something_else_is_left_alone(out):
 
 def test_one_program_at_a_time(out):
     with (
-        answer_lines(out, SETTINGS),
+        row_file(out, SETTINGS),
         pytest.raises(
             ConfigError, match=r"out.jsonl is being written by another program\. Wait for it, or give another"
         ),
-        answer_lines(out, SETTINGS),
+        row_file(out, SETTINGS),
     ):
         pass

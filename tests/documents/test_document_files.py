@@ -4,10 +4,10 @@ import os
 
 import pytest
 
+from bigbird.documents import document_files as module
+from bigbird.documents.document_files import ENDINGS, find_documents, read_document
+from bigbird.documents.document_text import DocumentText
 from bigbird.errors import DataError
-from bigbird.reading import document_files as module
-from bigbird.reading.document_files import ENDINGS, find_documents, read_document
-from bigbird.reading.document_text import DocumentText
 from small_documents import paragraph, write_docx, write_pdf
 
 
@@ -40,7 +40,7 @@ def test_form_feeds_begin_pages(folder):
 
 
 def test_half_characters_and_nothing_else_are_replaced_one_for_one():
-    from bigbird.reading.document_text import document_text
+    from bigbird.documents.document_text import document_text
 
     document = document_text("x", "a\ud800b\0c😀")
     assert document.text == "a\ufffdb\ufffdc😀"

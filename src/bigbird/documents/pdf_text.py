@@ -9,8 +9,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from bigbird.documents.document_text import DocumentText, document_text
 from bigbird.errors import DataError, MissingDependency, require
-from bigbird.reading.document_text import DocumentText, document_text
 
 _BETWEEN_PAGES = "\n"
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.parsers import expat
 
+from bigbird.documents.document_text import DocumentText, document_text
 from bigbird.errors import DataError
-from bigbird.reading.document_text import DocumentText, document_text
 
 MAX_XML_BYTES = 256 * 2**20  # unpacked; 5,000 pages of text take 50 MiB
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"  # the container of .doc, and of a .docx behind a password

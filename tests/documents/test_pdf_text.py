@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from bigbird.documents.pdf_text import pdf_text
 from bigbird.errors import DataError, MissingDependency
-from bigbird.reading.pdf_text import pdf_text
 from small_documents import write_pdf
 
 
