@@ -3,7 +3,8 @@
     python benchmarks/summary_speed.py --out benchmarks/results/summary_speed.json
 
 Base geometry (12 layers each, width 768, 12 heads, Pegasus' vocabulary of 96,103), random weights, one document,
-float32, two threads. In turn, round by round: the document is encoded and exactly 128 tokens are written with five beams.
+float32, two threads. In turn, round by round: the document is encoded and exactly 128 tokens are written with five
+beams.
 "bigbird" is `Seq2Seq` with `generate`, "transformers" `BigBirdPegasusForConditionalGeneration.generate` of the same
 weights in evaluation mode, whose encoder sees other random blocks (graph transformers-eval, which ours is given too, so
 that both write the same tokens: that is checked first). "encode" is the encoder alone. `times_as_long` is the median
