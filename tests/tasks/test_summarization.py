@@ -14,6 +14,7 @@ from bigbird.data.questions import Question
 from bigbird.data.summaries import SummarizedDocument
 from bigbird.errors import ConfigError, DataError
 from bigbird.model.decoder_config import DecoderConfig
+from bigbird.model.generation_config import Sampling
 from bigbird.predictor import Predictor
 from bigbird.tasks import Summarization
 from bigbird.tasks.summary_tokens import source_tokens, text_of, text_tokens
@@ -121,9 +122,11 @@ def test_the_loss_is_the_smoothed_cross_entropy_of_real_places_alone(vocabularie
     assert float(task.loss(model, batch).total.detach()) == float(found.total)
 
 
-def test_a_summary_does_not_depend_on_its_neighbours(vocabularies):
+@pytest.mark.parametrize("search", [{}, {"num_beams": 1, "sampling": Sampling(temperature=2.0)}])
+def test_a_summary_does_not_depend_on_its_neighbours(vocabularies, search):
     tokenizer = vocabularies["bert"]
-    predictor = Predictor(writer(tokenizer))
+    task = replace(SMALL, generation=replace(SMALL.generation, **search))
+    predictor = Predictor(writer(tokenizer, task=task))
     documents = [document(text) for text in ("red one so", "blue two " * 15, "so so red blue one two", "red")]
     together = list(predictor.predict(documents))
     assert together == [next(predictor.predict([one])) for one in documents]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -174,7 +175,8 @@ class Summarization:
             layout = batch.layout
             assert isinstance(layout, DocumentLayout)
             read = model.encode(batch.token_ids, layout, token_types=batch.token_types)
-            written = generate(model.begin(read, layout), self.generation)
+            keys = [zlib.crc32(example.token_ids.tobytes()) for example in some]  # what is drawn, by the text alone
+            written = generate(model.begin(read, layout), self.generation, document_keys=keys)
             found += [_summary(example, best[0]) for example, best in zip(some, written, strict=True)]
         return found
 
