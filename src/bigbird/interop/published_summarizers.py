@@ -17,7 +17,7 @@ from bigbird.interop.hub_download import GENERATION_FILE
 from bigbird.interop.huggingface_summarizer import load_summarizer
 from bigbird.interop.warm_start import Goal, prepare
 from bigbird.interop.warm_start_summarizer_sources import SUMMARIZERS
-from bigbird.model.generation import GenerationConfig
+from bigbird.model.generation_config import GenerationConfig
 from bigbird.model.seq2seq import Seq2Seq
 from bigbird.tasks import Summarization
 from bigbird.tokenizers import load_tokenizer

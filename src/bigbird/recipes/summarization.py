@@ -69,11 +69,10 @@ def gap_sentences() -> RunConfig:
     Pegasus' objective (Zhang et al. 2020, section 3.1, the settings of its large model) with a sparse encoder; begin
     from a small model of text, start=FOLDER, and let `summarization.small` go on from the result.
     """
-    usual = small()
     return replace(
-        usual,
+        small(),
         recipe="summarization.gap_sentences",
-        task=replace(usual.task, generation=replace(PAPER_SEARCH, num_beams=1)),
+        task=Summarization(generation=replace(PAPER_SEARCH, num_beams=1)),
         data=GapData(),
     )
 

@@ -12,12 +12,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bigbird.attention import DocumentLayout
 from bigbird.data.sources import Item
 from bigbird.data.summaries import SummarizedDocument
 from bigbird.errors import ConfigError, DataError
 from bigbird.model.decoder_config import DecoderConfig
 from bigbird.model.encoder import EncoderConfig
-from bigbird.model.generation import GenerationConfig, generate
+from bigbird.model.generation import generate
+from bigbird.model.generation_config import GenerationConfig
 from bigbird.model.seq2seq import Seq2Seq
 from bigbird.model.written import Written
 from bigbird.tasks.base import Batch, Example, Loss, Purpose, Reading, device_of, in_batches, packed
@@ -169,8 +171,10 @@ class Summarization:
         found = []
         for some in in_batches(examples):
             batch = self.collate(some, block_size=block_size).to(device_of(model))
-            read = model.encode(batch.token_ids, batch.layout, token_types=batch.token_types)
-            written = generate(model.begin(read, batch.layout), self.generation)
+            layout = batch.layout
+            assert isinstance(layout, DocumentLayout)
+            read = model.encode(batch.token_ids, layout, token_types=batch.token_types)
+            written = generate(model.begin(read, layout), self.generation)
             found += [_summary(example, best[0]) for example, best in zip(some, written, strict=True)]
         return found
 
