@@ -83,3 +83,13 @@ def test_a_model_in_training_is_looked_at_as_in_use_and_left_in_training(vocabul
     loaded.model.train()
     assert attention_weights(loaded, record, summary, sentences) == used
     assert loaded.model.training
+
+
+def test_a_token_leans_on_what_was_looked_at_before_it_was_written(vocabularies):
+    tokenizer = vocabularies["bert"]
+    loaded = summarizer(tokenizer)
+    record = SummarizedDocument(document=TEXT)
+    red, two, red_two = (written(text, tokenizer) for text in ("red", "two", "red two"))
+    first = attention_weights(loaded, record, red, [Span(0, 3)])
+    assert attention_weights(loaded, record, two, [Span(0, 3)]) == first  # both follow the start token alone
+    assert attention_weights(loaded, record, red_two, [Span(0, 7)]) != first
