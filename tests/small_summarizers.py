@@ -10,7 +10,6 @@ from bigbird.tasks import Summarization
 
 TASK = Summarization(
     max_length=64,
-    max_summary=16,
     generation=replace(Summarization().generation, max_new_tokens=16, num_beams=2),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal, get_args
 
 import torch
@@ -16,6 +17,7 @@ from bigbird.data.multi_hop_files import MultiHopSource
 from bigbird.data.question_files import QuestionSource
 from bigbird.data.records import Record
 from bigbird.data.sources import Datasets, FixedRecords, RecordSource
+from bigbird.data.summary_data import SummarySource
 from bigbird.errors import ConfigError, DataError
 from bigbird.interop.starting import read_start
 from bigbird.model.encoder import EncoderConfig
@@ -39,6 +41,7 @@ from bigbird.training.step import seeded
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
 
 _PAGES_CHECKED = 200  # of whole encyclopedias each takes a tenth of a second
+_SUMMARIES_CHECKED = 1000  # documents, some hundredths of a second each
 
 TokenizerKind = Literal["bpe", "single-base", "kmers", "corpus"]
 
@@ -132,7 +135,9 @@ def _check_records(source: RecordSource, task: AnyTask, tokenizer: Tokenizer) ->
         task.check(source.questions, tokenizer)
     if isinstance(source, DrawnQuestions) and isinstance(task, LongShortQA):
         task.check(source.questions[:_PAGES_CHECKED], tokenizer)
-    if not isinstance(source, FixedRecords) or isinstance(task, QuestionTask):
+    if isinstance(source, SummarySource) and isinstance(task, Summarization):
+        task.check(islice(source.documents, _SUMMARIES_CHECKED), tokenizer)
+    if not isinstance(source, FixedRecords) or isinstance(task, QuestionTask | Summarization):
         return
     kinds: dict[object, Record] = {}
     for record in source.records:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from bigbird.data.gap_data import GapData
+from bigbird.data.gap_sentences import GapSentences
 from bigbird.errors import ConfigError, DataError
 
 TEXTS = [
@@ -60,6 +61,25 @@ def test_of_a_long_text_each_epoch_shows_another_piece_of_whole_sentences(opened
         assert all(line in sentences for line in record.summaries[0].split("\n"))
         seen.add(record.document)
     assert len(seen) > 6
+
+
+def test_no_more_is_taken_out_than_a_decoder_shall_write(opened):
+    sentences = [f"Sentence {number} tells of matter {number} at length." for number in range(60)]
+    source = opened([" ".join(sentences), *TEXTS[:3]], gaps=GapSentences(max_letters=200), validation=0.3).train
+    index = next(i for i in range(len(source)) if len(source.documents[i].text) > 1000)
+    record = source.record(index, epoch=0)
+    assert 100 < len(record.summaries[0]) <= 200 + 60
+    assert len(record.summaries[0].replace("\n", "")) <= 200
+    everything = opened([" ".join(sentences), *TEXTS[:3]], gaps=GapSentences(), validation=0.3).train.record(index, epoch=0)
+    assert len(everything.summaries[0]) > 1000
+
+
+def test_pieces_of_texts_that_split_otherwise_alone_are_learned_from(opened):
+    text = '\n'.join(f'"""He said {number}. """ Why? x = {number} e.g. No. 5 (a) "b." c' for number in range(60))
+    source = opened([text, *TEXTS[:3]], max_letters=200, validation=0.3).train
+    for epoch in range(40):
+        for index in range(len(source)):
+            assert source.record(index, epoch=epoch).summaries[0]
 
 
 @pytest.mark.parametrize("name", ["x.fa", "x.txt"])

@@ -12,7 +12,6 @@ from bigbird.checkpoint import load_model
 SETTINGS = {
     "start": "bert",
     "task.max_length": 64,
-    "task.max_summary": 8,
     "task.generation.max_new_tokens": 8,
     "task.generation.min_new_tokens": 0,
     "task.label_smoothing": 0.0,
@@ -25,6 +24,7 @@ SETTINGS = {
     "training.evaluate_every": 220,
     "training.save_every": 220,
 }
+FILES = {"data.train": "train.jsonl", "data.validation": "dev.jsonl"}
 VALUES = ["one", "two", "three", "four"]
 
 
@@ -55,11 +55,13 @@ def _files(tmp_path):
     for name, first, count in (("train", 0, 400), ("dev", 1000, 20)):
         rows = [json.dumps(named(index)) for index in range(first, first + count)]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
+    asked = json.dumps({**named(0), "name": "7", "query": "red " * 80})
+    (tmp_path / "one.jsonl").write_text((tmp_path / "dev.jsonl").read_text() + "\n" + asked)
     readers.bert_folder(tmp_path / "bert")
 
 
 def test_a_model_learns_to_write_and_is_scored(bigbird, tmp_path):
-    code, _, told = bigbird(*training(**{"data.train": "train.jsonl", "data.validation": "dev.jsonl"}))
+    code, _, told = bigbird(*training(**FILES))
     assert code == 0, told
     assert "use it with: bigbird summarize FILE --model run/model" in told
     code, out, told = bigbird("evaluate", "run/model", "dev.jsonl", "--out", "scores.json")
@@ -101,10 +103,9 @@ def test_gaps_are_learned_and_a_run_on_summaries_goes_on_from_them(bigbird, tmp_
     [
         ({"data.train": "none.jsonl", "data.validation": "dev.jsonl"}, "none.jsonl"),
         ({"data.train": "train.jsonl"}, "data.validation is not set"),
-        (
-            {"data.train": "train.jsonl", "data.validation": "dev.jsonl", "task.max_summary": 0},
-            "task.max_summary must be",
-        ),
+        ({**FILES, "task.generation.max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
+        ({**FILES, "task.generation.start_token": 9999}, "generation.start_token must be one of the model's"),
+        ({**FILES, "data.train": "one.jsonl"}, "the query of document '7' leaves no room for the document in 64 tokens"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(bigbird, changes, message):

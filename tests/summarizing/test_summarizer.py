@@ -70,7 +70,7 @@ def test_a_length_is_a_share_of_what_the_model_learned_to_write(tokenizer, lengt
     search = search_for(task, length)
     assert (search.min_new_tokens, search.max_new_tokens) == (least, most)
     assert replace(search, min_new_tokens=0, max_new_tokens=16) == task.generation  # all else is the model's own
-    tiny = search_for(replace(task, max_summary=2, generation=replace(task.generation, forced_end=True)), length)
+    tiny = search_for(replace(task, generation=replace(task.generation, max_new_tokens=2, forced_end=True)), length)
     assert tiny.max_new_tokens == 2
     assert tiny.min_new_tokens <= 1
 

@@ -24,7 +24,6 @@ from bigbird.training.context import check_task
 EVERY_FAMILY = pytest.mark.parametrize("family", readers.FAMILIES)
 SMALL = Summarization(
     max_length=48,
-    max_summary=16,
     generation=replace(Summarization().generation, max_new_tokens=16, num_beams=2),
 )
 
@@ -57,8 +56,11 @@ def test_a_document_is_read_from_its_beginning_and_what_is_left_out_is_counted(v
     read = [(start, end) for start, end in zip(source.starts.tolist(), source.ends.tolist(), strict=True) if end]
     places = [(start, end) for start, end in zip(whole.starts.tolist(), whole.ends.tolist(), strict=True) if end]
     assert read == places[: len(read)]
-    assert 20 <= len(source.ids) <= 24
+    assert len(source.ids) == 24
     num_special = len(tokenizer.join(whole).ids) - len(whole.ids)
+    exactly = source_tokens(document(text), tokenizer, most=len(whole.ids) + num_special)
+    assert exactly.num_left_out == 0
+    assert exactly.ids.tolist() == tokenizer.join(whole).ids.tolist()
     assert source.num_left_out == len(whole.ids) - (len(source.ids) - num_special) > 0
 
 
@@ -91,7 +93,8 @@ def test_what_is_learned_is_the_summary_between_its_first_and_last_token(vocabul
     (example,) = task.encode(document("red one", "so blue"), tokenizer, purpose="train")
     ids = tokenizer.encode_batch(["so blue"], read_symbols=False)[0].ids.tolist()
     assert example.written.tolist() == [task.generation.start_token, *ids, task.generation.end_token]
-    (cut,) = replace(task, max_summary=3).encode(document("red one", "so blue " * 9), tokenizer, purpose="train")
+    short = replace(task, generation=replace(task.generation, max_new_tokens=3))
+    (cut,) = short.encode(document("red one", "so blue " * 9), tokenizer, purpose="train")
     assert len(cut.written) == 4  # the start, and three to learn
     assert task.generation.end_token not in cut.written[1:]
 
@@ -195,8 +198,13 @@ def test_mistakes_are_told(vocabularies):
         replace(SMALL, label_smoothing=1.0)
     with pytest.raises(ConfigError, match="task.max_length must be at least 8, got 4"):
         replace(SMALL, max_length=4)
-    with pytest.raises(ConfigError, match=r"max_summary 17 is more than the decoder writes \(16\)"):
-        replace(task, max_summary=17)
+    longer, unknown = (replace(task.generation, **some) for some in ({"max_new_tokens": 17}, {"start_token": 9999}))
+    with pytest.raises(ConfigError, match="max_new_tokens 17 is more than the decoder writes, 16"):
+        replace(task, generation=longer)
+    with pytest.raises(ConfigError, match=r"generation.start_token must be one of the model's \d+ tokens, got 9999"):
+        replace(task, generation=unknown).build_model(writer(tokenizer).encoder)
+    with pytest.raises(ConfigError, match="task.decoder is missing"):
+        replace(task, decoder=None).build_model(writer(tokenizer).encoder)
     encoder, other = writer(tokenizer).encoder, DecoderConfig(num_layers=9, num_heads=2, inner_size=8)
     with pytest.raises(ConfigError, match="the model to begin from has a decoder of its own"):
         replace(SMALL, decoder=other).settled(tokenizer, encoder, task)

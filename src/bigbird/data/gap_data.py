@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from bigbird import randomness
 from bigbird.data.corpus_files import find_files
 from bigbird.data.documents import Document, Reading, read_documents
 from bigbird.data.gap_sentences import GapSentences
-from bigbird.data.sentences import sentence_spans
+from bigbird.data.sentences import Span, sentence_spans
 from bigbird.data.sources import Datasets, check_least, check_seed
 from bigbird.data.summaries import SummarizedDocument
 from bigbird.errors import ConfigError, DataError
@@ -41,8 +41,8 @@ class GapSource:
         """See `RecordSource`."""
         one = self.documents[index]
         draw = randomness.derived_seed(self.seed, epoch, index)
-        text = self._piece(one.text, draw)
-        example = self.gaps.example(text, draw=draw)
+        text, spans = self._piece(one.text, draw)
+        example = self.gaps.example(text, draw=draw, spans=spans)
         assert example is not None, "documents of one sentence were left out"
         return SummarizedDocument(
             document="".join(example.parts),
@@ -52,17 +52,17 @@ class GapSource:
             draw=draw,
         )
 
-    def _piece(self, text: str, draw: int) -> str:
-        """Consecutive sentences of at most max_letters letters, but two at least."""
-        if len(text) <= self.max_letters:
-            return text
+    def _piece(self, text: str, draw: int) -> tuple[str, list[Span]]:
+        """Consecutive sentences of at most max_letters letters, but two at least, and where they stand in them."""
         spans = sentence_spans(text)
-        ends = [span.end for span in spans]
-        last_start = max(1, bisect_right([span.start for span in spans], max(0, ends[-1] - self.max_letters)))
-        first = int(randomness.integers(0, last_start, draw, _CUT))
-        first = min(first, len(spans) - 2)
-        behind = bisect_right(ends, spans[first].start + self.max_letters)
-        return text[spans[first].start : ends[max(behind - 1, first + 1)]]
+        if len(text) <= self.max_letters:
+            return text, spans
+        starts, ends = ([span[side] for span in spans] for side in (0, 1))
+        last_start = max(1, bisect_right(starts, max(0, ends[-1] - self.max_letters)))
+        first = min(int(randomness.integers(0, last_start, draw, _CUT)), len(spans) - 2)
+        begin = starts[first]
+        last = max(bisect_right(ends, begin + self.max_letters) - 1, first + 1)
+        return text[begin : ends[last]], [Span(start - begin, end - begin) for start, end in spans[first : last + 1]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,14 +73,14 @@ class GapData:
     text_field    of .jsonl and .parquet
     validation    share of the texts that are scored and not learned from, 200 at most, drawn by the seed
     max_letters   of a text at a time; some 5 letters are a token
-    gaps          which sentences are taken out
+    gaps          which sentences are taken out; 1,000 letters of them are about the 250 tokens that a decoder writes
     """
 
     sources: tuple[str, ...] = ()
     text_field: str = "text"
     validation: float = 0.05
     max_letters: int = 20_000
-    gaps: GapSentences = field(default_factory=GapSentences)
+    gaps: GapSentences = GapSentences(max_letters=1000)
     seed: int = 0
 
     def __post_init__(self) -> None:

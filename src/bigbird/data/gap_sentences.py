@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigbird import randomness
-from bigbird.data.sentences import on_lines, sentence_spans
+from bigbird.data.sentences import Span, on_lines, sentence_spans
 from bigbird.errors import ConfigError
 
 Strategy = Literal["random", "lead", "ind-orig", "ind-uniq", "seq-orig", "seq-uniq"]
@@ -54,11 +54,14 @@ class GapSentences:
     ratio     of a document's sentences, rounded down; at least one is chosen and one left
     shown     of the chosen ones are left standing, and must be copied (section 6.2: 0.45 with 0.2 shown leaves as many
               gaps as 0.3, the best of their trials)
+    max_letters  of all sentences chosen, where ratio would choose more: as much as a decoder shall write. One is chosen
+              whatever its length. 0: no limit
     """
 
     strategy: Strategy = "ind-orig"
     ratio: float = 0.45
     shown: float = 0.2
+    max_letters: int = 0
 
     def __post_init__(self) -> None:
         if self.strategy not in get_args(Strategy):
@@ -67,6 +70,8 @@ class GapSentences:
             raise ConfigError(f"ratio must be between 0 and 1, got {self.ratio}")
         if not 0 <= self.shown < 1:
             raise ConfigError(f"shown must be from 0 to below 1, got {self.shown}")
+        if self.max_letters < 0:
+            raise ConfigError(f"max_letters must be at least 0, got {self.max_letters}")
 
     def chosen(self, sentences: Sequence[str], draw: int) -> list[int]:
         """Numbers of the sentences chosen, in their order; none of fewer than two. Of equals the first wins.
@@ -76,19 +81,29 @@ class GapSentences:
         if len(sentences) < 2:
             return []
         count = max(1, int(len(sentences) * self.ratio))
+        order = self._order(sentences, count, draw)
+        if self.max_letters:  # whoever is next fits or is the end, so that fewer are the first of more
+            letters = np.cumsum([len(sentences[place]) for place in order])
+            order = order[: max(1, int(np.searchsorted(letters, self.max_letters, side="right")))]
+        return sorted(order)
+
+    def _order(self, sentences: Sequence[str], count: int, draw: int) -> list[int]:
+        """So many sentences, the first chosen first."""
         if self.strategy == "lead":
             return list(range(count))
         if self.strategy == "random":
-            return sorted(randomness.permutation(len(sentences), draw, _CHOICE)[:count].tolist())
+            drawn: list[int] = randomness.permutation(len(sentences), draw, _CHOICE)[:count].tolist()
+            return drawn
         words = _Words(sentences, counts_once=self.strategy.endswith("uniq"))
         return words.alone(count) if self.strategy.startswith("ind") else words.one_by_one(count)
 
-    def example(self, document: str, *, draw: int) -> GapExample | None:
+    def example(self, document: str, *, draw: int, spans: Sequence[Span] | None = None) -> GapExample | None:
         """What to learn of a document; None of one with fewer than two sentences.
 
-        draw  key of what is random, such as of (seed, epoch, index)
+        draw   key of what is random, such as of (seed, epoch, index)
+        spans  its sentences, where they are known
         """
-        spans = sentence_spans(document)
+        spans = sentence_spans(document) if spans is None else spans
         chosen = [spans[place] for place in self.chosen([document[start:end] for start, end in spans], draw)]
         if not chosen:
             return None
@@ -121,7 +136,8 @@ class _Words:
     def alone(self, count: int) -> list[int]:
         """The best by their own scores."""
         scores = self._scores(np.zeros_like(self.total))
-        return sorted(np.argsort(-scores, kind="stable")[:count].tolist())
+        best: list[int] = np.argsort(-scores, kind="stable")[:count].tolist()
+        return best
 
     def one_by_one(self, count: int) -> list[int]:
         """Each time the one that raises the score of all chosen most, or lowers it least."""
@@ -133,7 +149,7 @@ class _Words:
             chosen.append(int(scores.argmax()))
             own = self.sentences == chosen[-1]
             inside[self.words[own]] += self.counts[own]
-        return sorted(chosen)
+        return chosen
 
     def _scores(self, inside: Ints) -> NDArray[np.float64]:
         """For each sentence the F1 of the words `inside` and its own with those of all other sentences."""

@@ -2,7 +2,8 @@
 
     encoder.layers.3.attention.qkv.weight   ->  decoder.blocks.3.attention.qkv.weight
     encoder.embeddings.norm.weight          ->  decoder.embedding_norm.weight
-    encoder.embeddings.positions.weight     ->  decoder.positions.weight, its first rows
+    encoder.embeddings.positions.weight     ->  decoder.positions.weight, its first rows, each with the vector of token
+                                                type 0, which the encoder adds to every token
     encoder.final_norm.weight               ->  decoder.final_norm.weight
 
 The attention to the document has nothing to begin from. A coupled decoder has no such tensors: its are the encoder's.
@@ -13,10 +14,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from bigbird.model.seq2seq import Seq2Seq
 
+_POSITIONS, _TOKEN_TYPES = "decoder.positions.weight", "encoder.embeddings.token_types.weight"
 _PLACES = {
     r"decoder\.blocks\.": "encoder.layers.",
     r"decoder\.embedding_norm\.": "encoder.embeddings.norm.",
@@ -33,11 +36,16 @@ def decoder_from_encoder(weights: Mapping[str, Tensor], model: Seq2Seq) -> dict[
     found = {}
     for name, tensor in model.state_dict().items():
         source = weights.get(_source(name))
-        if source is not None and name.startswith("decoder.positions."):
-            source = source[: len(tensor)]
+        if source is not None and name == _POSITIONS:
+            source = _positions(source, weights.get(_TOKEN_TYPES), tensor)
         if source is not None and source.shape == tensor.shape:
             found[name] = source
     return found
+
+
+def _positions(source: Tensor, types: Tensor | None, drawn: Tensor) -> Tensor:
+    first = source[: len(drawn)] if types is None else source[: len(drawn)] + types[0]
+    return torch.cat((first, drawn[len(first) :].to(first)))
 
 
 def _source(name: str) -> str:

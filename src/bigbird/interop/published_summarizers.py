@@ -5,11 +5,13 @@ A Pegasus becomes a BigBird for documents of 4,096 tokens, all of its weights ke
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bigbird import config as configs
 from bigbird.checkpoint import CONFIG_FILE, LoadedModel
 from bigbird.errors import CheckpointError, ConfigError
 from bigbird.interop import huggingface_files as files
@@ -22,7 +24,20 @@ from bigbird.model.seq2seq import Seq2Seq
 from bigbird.tasks import Summarization
 from bigbird.tokenizers import load_tokenizer
 
+log = logging.getLogger(__name__)
+
 _MOST_WRITTEN = 256  # tokens, where no file says: transformers' own default of 20 cuts every summary
+_SAME = ("no_repeat_ngram_size", "num_beams", "length_penalty", "early_stopping")
+# What changes their texts and ours does not know, with the values that change nothing.
+_NOT_SERVED = {
+    "do_sample": False,
+    "num_beam_groups": 1,
+    "repetition_penalty": 1.0,
+    "encoder_no_repeat_ngram_size": 0,
+    "bad_words_ids": None,
+    "forced_bos_token_id": None,
+    "suppress_tokens": None,
+}
 # Their defaults of what a folder may leave out.
 _START, _END = {"bigbird_pegasus": 2, "pegasus": 0}, 1
 
@@ -46,10 +61,10 @@ def load_published_summarizer(name_or_folder: str | Path) -> LoadedModel:
     search = _search(place, settings, decoder.max_length)
     task = Summarization(
         max_length=encoder.max_length,
-        max_summary=search.max_new_tokens,
         decoder=decoder,
         generation=search,
     )
+    task.check_tokens(encoder)
     tokenizer = load_tokenizer(place)
     if tokenizer.vocab_size != encoder.vocab_size:
         raise CheckpointError(
@@ -72,18 +87,28 @@ def _search(place: Path, settings: Mapping[str, Any], longest: int) -> Generatio
     beside = place / GENERATION_FILE
     told = {**settings, **(files.read_json(beside) if beside.is_file() else {})}
     told = {name: value for name, value in told.items() if value is not None}
+    ignored = [name for name, usual in _NOT_SERVED.items() if told.get(name, usual) != usual]
+    if ignored:
+        log.warning("%s: %s of its search are not served; it writes without them", place, ", ".join(ignored))
     end = told.get("eos_token_id", _END)
+    ends = end if isinstance(end, list) else [end]
+    values = {
+        "start_token": told.get("decoder_start_token_id", _START[settings["model_type"]]),
+        "end_token": ends[0] if len(ends) == 1 else end,
+        "max_new_tokens": min(_beside_start(told, "max_new_tokens", "max_length", _MOST_WRITTEN), longest),
+        "min_new_tokens": _beside_start(told, "min_new_tokens", "min_length", 0),
+        "forced_end": told.get("forced_eos_token_id") in (end, *ends),
+        **{name: told[name] for name in _SAME if name in told},
+    }
     try:
-        return GenerationConfig(
-            start_token=told.get("decoder_start_token_id", _START[settings["model_type"]]),
-            end_token=end,
-            max_new_tokens=min(told.get("max_new_tokens") or told.get("max_length", _MOST_WRITTEN + 1) - 1, longest),
-            min_new_tokens=max(told.get("min_length", 0) - 1, 0),
-            forced_end=told.get("forced_eos_token_id") == end,
-            no_repeat_ngram_size=told.get("no_repeat_ngram_size", 0),
-            num_beams=told.get("num_beams", 1),
-            length_penalty=told.get("length_penalty", 1.0),
-            early_stopping=told.get("early_stopping", False),
-        )
-    except (ConfigError, TypeError) as error:
+        return configs.from_json(GenerationConfig, values, source=str(place))
+    except ConfigError as error:
         raise CheckpointError(f"{place}: how it writes is not to be understood: {error}") from None
+
+
+def _beside_start(told: Mapping[str, Any], name: str, with_start: str, usual: int) -> Any:
+    """A number of tokens; under its older name the token before the first counts too."""
+    if name in told:
+        return told[name]
+    count = told.get(with_start, usual + 1)
+    return max(count - 1, 0) if isinstance(count, int) else count

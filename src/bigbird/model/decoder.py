@@ -34,6 +34,7 @@ class Decoder(nn.Module):
     def __init__(self, encoder: Encoder, config: DecoderConfig) -> None:
         super().__init__()
         shape = encoder.config
+        config = config.sized_like(shape)
         check_together(shape, config)
         self.config = config
         self._encoder = (encoder,)  # in a tuple PyTorch does not register it

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bigbird.attention import PatternSpec
 from bigbird.errors import ConfigError
 from bigbird.model.encoder import EncoderConfig
 
 
+_SIZES = ("num_layers", "num_heads", "inner_size")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
     """Sizes and patterns of a decoder; width, norms, positions, dropout and vocabulary are its encoder's.
 
+    num_layers, num_heads, inner_size  0: as many as the encoder has
     max_length       tokens a target may have; also the rows of a position table of its own
     is_coupled       attention, feed-forward, norms and embeddings are the encoder's own, and only the attention to the
                      source and its norm are new (the paper's BigBird-RoBERTa; TF: couple_encoder_decoder)
@@ -24,9 +28,9 @@ class DecoderConfig:
     depend on how much comes behind it.
     """
 
-    num_layers: int
-    num_heads: int
-    inner_size: int
+    num_layers: int = 0
+    num_heads: int = 0
+    inner_size: int = 0
     max_length: int = 256
     is_coupled: bool = False
     self_attention: PatternSpec | None = None
@@ -34,9 +38,10 @@ class DecoderConfig:
     has_logits_bias: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("num_layers", "num_heads", "inner_size", "max_length"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"a decoder's {name} must be at least 1, got {getattr(self, name)}")
+        for name in (*_SIZES, "max_length"):
+            least = int(name not in _SIZES)
+            if getattr(self, name) < least:
+                raise ConfigError(f"a decoder's {name} must be at least {least}, got {getattr(self, name)}")
         for name in ("self_attention", "cross_attention"):
             spec = getattr(self, name)
             if spec is not None and spec.graph != "paper":
@@ -46,6 +51,10 @@ class DecoderConfig:
             raise ConfigError("self_attention.window_blocks must be at least 1, got 0: a token could not see itself")
         if other is not None and other.window_blocks + other.global_blocks + other.random_blocks == 0:
             raise ConfigError("cross_attention has no window, global or random blocks, so the source would not be seen")
+
+    def sized_like(self, encoder: EncoderConfig) -> DecoderConfig:
+        """The config with the encoder's numbers where it has 0."""
+        return replace(self, **{name: getattr(self, name) or getattr(encoder, name) for name in _SIZES})
 
 
 def check_together(encoder: EncoderConfig, decoder: DecoderConfig) -> None:

@@ -1,6 +1,6 @@
 """How long a summary is to be.
 
-        sentences chosen    tokens written, of the most that the model learned to write (task.max_summary)
+        sentences chosen    tokens written, of the most that the model learned to write (generation.max_new_tokens)
 short           3           at least an eighth, at most a quarter
 medium          6           at least a quarter, at most half
 long           12           at least half, at most all
@@ -34,8 +34,7 @@ def check_length(length: str) -> None:
 
 def search_for(task: Summarization, length: Length) -> GenerationConfig:
     """The task's search for summaries of this length; a text that a model ends late is cut at the most."""
-    assert task.decoder is not None
-    longest = min(task.max_summary, task.decoder.max_length)
+    longest = task.generation.max_new_tokens
     most = max(1 + task.generation.forced_end, round(longest * MOST[length]))
     least = min(round(longest * LEAST[length]), most - 1)
     return replace(task.generation, max_new_tokens=most, min_new_tokens=least, num_return_sequences=1)

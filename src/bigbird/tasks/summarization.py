@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -45,6 +45,7 @@ class WrittenSummary(NamedTuple):
     num_left_out: int
 
 
+_LEAST_LENGTH = 8
 _ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")  # as rouge-score names them
 
 # Five beams and a length penalty of 0.8 (table 17), the alpha of the original's length norm.
@@ -60,26 +61,28 @@ class Summarization:
         learned   s0    s1 s2 end                 cross-entropy of each, label_smoothing of it spread over all tokens
 
     max_length       tokens that are read of a document; there is no room for what stands behind
-    max_summary      tokens of a summary to learn from; a longer one is cut, and its end is not learned then
-    decoder          None: with as many layers, heads and inner values as the encoder has
-    generation       how summaries are searched for; its start and end token are those of learning too, and -1: as the
-                     vocabulary's family has them. The default is the paper's search
+    decoder          None: separate, of the encoder's sizes
+    generation       how summaries are searched for. Its start and end token are those of learning too (-1: as the
+                     vocabulary's family has them), and so is max_new_tokens: of a longer summary the end is not
+                     learned. The default is the paper's search
     """
 
     max_length: int = 4096
-    max_summary: int = 256
     decoder: DecoderConfig | None = None
     label_smoothing: float = 0.1
     generation: GenerationConfig = PAPER_SEARCH
 
     def __post_init__(self) -> None:
-        for name, least in {"max_length": 8, "max_summary": 2}.items():
-            if getattr(self, name) < least:
-                raise ConfigError(f"task.{name} must be at least {least}, got {getattr(self, name)}")
+        if self.max_length < _LEAST_LENGTH:
+            raise ConfigError(f"task.max_length must be at least {_LEAST_LENGTH}, got {self.max_length}")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"task.label_smoothing must be in [0, 1), got {self.label_smoothing}")
-        if self.decoder is not None:
-            _check_room(self.decoder, max_summary=self.max_summary, max_new_tokens=self.generation.max_new_tokens)
+        if self.decoder is not None and self.generation.max_new_tokens > self.decoder.max_length:
+            raise ConfigError(
+                f"task.generation.max_new_tokens {self.generation.max_new_tokens} is more than the decoder writes, "
+                f"{self.decoder.max_length}. Set it to {self.decoder.max_length}, or make a new decoder with a larger "
+                f"task.decoder.max_length"
+            )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -93,12 +96,7 @@ class Summarization:
               encoder's sizes decide
         """
         first, last = first_and_last(writer_tokenizer(tokenizer))
-        decoder = DecoderConfig(
-            num_layers=encoder.num_layers,
-            num_heads=encoder.num_heads,
-            inner_size=encoder.inner_size,
-            max_length=max(self.max_summary, self.generation.max_new_tokens),
-        )
+        decoder = DecoderConfig(max_length=self.generation.max_new_tokens).sized_like(encoder)
         if like is not None:
             if self.decoder not in (None, like.decoder):
                 raise ConfigError(
@@ -110,7 +108,7 @@ class Summarization:
         search = self.generation
         return replace(
             self,
-            decoder=self.decoder or decoder,
+            decoder=decoder if self.decoder is None else self.decoder.sized_like(encoder),
             generation=replace(
                 search,
                 start_token=first if search.start_token < 0 else search.start_token,
@@ -121,10 +119,26 @@ class Summarization:
     def build_model(self, config: EncoderConfig) -> nn.Module:
         """See `Task`."""
         decoder = self.decoder
-        assert decoder is not None, "the task was not settled"
+        if decoder is None:
+            raise ConfigError("task.decoder is missing; a model that writes tells its decoder")
+        self.check_tokens(config)
         if decoder.is_coupled:  # its layers are the encoder's, however many
             decoder = replace(decoder, num_layers=config.num_layers)
         return Seq2Seq(config, decoder)
+
+    def check_tokens(self, config: EncoderConfig) -> None:
+        """Raise unless the first and the last token are of the encoder's vocabulary."""
+        for name in ("start_token", "end_token"):
+            token = getattr(self.generation, name)
+            if not 0 <= token < config.vocab_size:
+                raise ConfigError(
+                    f"generation.{name} must be one of the model's {config.vocab_size} tokens, got {token}"
+                )
+
+    def check(self, records: Iterable[SummarizedDocument], tokenizer: Tokenizer) -> None:
+        """Raise unless all records can be learned from."""
+        for record in records:
+            self.encode(record, tokenizer, purpose="train")
 
     def encode(self, record: Item, tokenizer: Tokenizer, *, index: int = 0, purpose: Purpose) -> list[Example]:
         """See `Task`; one example per document. `written` is the summary with start and end token, to learn from."""
@@ -195,16 +209,7 @@ class Summarization:
         if not len(ids):
             raise DataError(f"the summary of document {record.name!r} holds no text that its vocabulary knows")
         whole = np.concatenate(([self.generation.start_token], ids, [self.generation.end_token]))
-        return whole[: self.max_summary + 1].astype(np.int64)
-
-
-def _check_room(decoder: DecoderConfig, **asked: int) -> None:
-    for name, length in asked.items():
-        if length > decoder.max_length:
-            raise ConfigError(
-                f"{name} {length} is more than the decoder writes ({decoder.max_length}). Set it to "
-                f"{decoder.max_length}, or make a new decoder with a larger task.decoder.max_length."
-            )
+        return whole[: self.generation.max_new_tokens + 1].astype(np.int64)
 
 
 def _summary(example: Example, written: Written) -> WrittenSummary:

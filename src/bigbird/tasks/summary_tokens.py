@@ -19,7 +19,6 @@ from bigbird.tokenizers import Encoding, TextTokenizer, Tokenizer
 
 _END_OF_LINE = "<n>"  # a symbol of Pegasus' vocabulary: google-research/bigbird, substitute_newline
 _WITH_TYPES = ("bert", "bigbird", "bigbird-repaired")
-_MOST_SPECIAL = 4  # tokens beside query and document: <s> q </s></s> d </s>
 
 
 class Source(NamedTuple):
@@ -64,8 +63,9 @@ def source_tokens(record: SummarizedDocument, tokenizer: TextTokenizer, *, most:
     document = _with_gaps(record, tokenizer)
     if not len(document.ids):
         raise DataError(f"document {record.name!r} holds no text that its vocabulary knows")
-    query = text_tokens(record.query, tokenizer) if record.query.strip() else None
-    room = most - _MOST_SPECIAL - (0 if query is None else len(query.ids))
+    query = _query(record.query, tokenizer) if record.query.strip() else None
+    nothing = Encoding(*(column[:0] for column in document))
+    room = most - len((tokenizer.join(nothing) if query is None else tokenizer.join(query, nothing)).ids)
     if room < 1:
         raise DataError(
             f"the query of document {record.name!r} leaves no room for the document in {most:,} tokens; shorten it"
@@ -77,6 +77,14 @@ def source_tokens(record: SummarizedDocument, tokenizer: TextTokenizer, *, most:
     types = tokens.token_types if query is not None and tokenizer.family.name in _WITH_TYPES else None
     starts, ends = (np.where(is_document, column, 0) for column in (tokens.starts, tokens.ends))
     return Source(tokens.ids, starts, ends, types, left_out)
+
+
+def _query(text: str, tokenizer: TextTokenizer) -> Encoding:
+    """A query, told apart from the document by the end of a line where the family puts nothing between two texts."""
+    tokens, mark = text_tokens(text, tokenizer), _end_of_line(tokenizer)
+    if mark is None:
+        return tokens
+    return Encoding(*(np.concatenate(pair) for pair in zip(tokens, _one(mark, 0, 0), strict=True)))
 
 
 def _with_gaps(record: SummarizedDocument, tokenizer: TextTokenizer) -> Encoding:
