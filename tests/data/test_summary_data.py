@@ -9,7 +9,7 @@ import pytest
 from bigbird import config
 from bigbird.data.sources import shuffled
 from bigbird.data.summaries import SummarizedDocument
-from bigbird.data.summary_data import SummaryData, SummarySource
+from bigbird.data.summary_data import SummaryData, SummarySource, noted_fields
 from bigbird.data.summary_files import SummaryFields
 from bigbird.errors import ConfigError
 
@@ -48,6 +48,19 @@ def test_data_opens_files_of_any_fields(tmp_path):
     assert replace(datasets.train.record(1, epoch=5), draw=0) == SummarizedDocument(
         document="two", summaries=("short",), name="t.jsonl:2"
     )
+
+
+def test_a_model_is_told_under_which_names_it_found_what(tmp_path):
+    train, validation = file(tmp_path / "t.jsonl", "one"), file(tmp_path / "v.jsonl", "two")
+    assert SummaryData(train=train, validation=validation).open().notes == {}
+    assert noted_fields({"seed": 0}) == SummaryFields()
+    fields = SummaryFields(document="text", list_of="sentences")
+    train, validation = (file(tmp_path / name, name, document="text") for name in ("t.jsonl", "v.jsonl"))
+    notes = SummaryData(train=train, validation=validation, fields=fields).open().notes
+    assert notes == {"fields": {"document": "text", "list_of": "sentences"}}
+    assert noted_fields(json.loads(json.dumps(notes))) == fields
+    with pytest.raises(ConfigError, match=r"the model's notes: there is no setting 'docs'"):
+        noted_fields({"fields": {"docs": "text"}})
 
 
 def test_texts_that_are_learned_and_scored_are_counted(tmp_path, caplog):

@@ -90,7 +90,7 @@ def test_a_list_is_several_summaries_or_the_sentences_of_one(tmp_path):
         ),
         (
             {"document": "a"},
-            r"a.jsonl:2: there is no 'summary'; it has document. .*name the fields with fields.document",
+            r"a.jsonl:2: there is no 'summary'; it has document. Leave .*, or name the fields so; or give a run their",
         ),
         ({"document": "a", "summary": None}, r"a.jsonl:2: 'summary' is null"),
         (
@@ -124,7 +124,9 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
         open_summaries(tmp_path / "none.jsonl")
     with pytest.raises(DataError, match=r"empty.jsonl holds no entries"):
         open_summaries(write(tmp_path / "empty.jsonl"))
-    with pytest.raises(DataError, match=r"there is no column 'document' \(it has a\). Name the fields with fields.doc"):
+    with pytest.raises(
+        DataError, match=r"there is no column 'document' \(it has a\). Name the fields so; or give a run"
+    ):
         open_summaries(parquet(tmp_path / "a.parquet", {"a": 1}))
     arrow = pytest.importorskip("pyarrow")
     schema = arrow.schema([("document", arrow.string()), ("summary", arrow.string())])

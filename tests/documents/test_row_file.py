@@ -101,6 +101,19 @@ def test_other_lines_are_refused(out, lines, message):
         write(out, ROWS, lines=lines)
 
 
+def test_a_mark_that_a_row_lacks_was_empty(out):
+    plain, asked = (BatchLine("a", question, text="x", asked_as="query") for question in ("", "why?"))
+    write(out, [{"name": "a", "summary": "s"}], lines=[plain])
+    assert write(out, [], lines=[plain]).num_rows == 1
+    with pytest.raises(ConfigError, match=r"out.jsonl:1 belongs to 'a', where 'a' stands now\. The lines or"):
+        write(out, [], lines=[asked])
+
+
+def test_a_line_whose_fault_was_mended_stays_answered_so(out):
+    write(out, [{"name": "a", "error": "no question"}], lines=[BatchLine("a", error="no question")])
+    assert write(out, [], lines=LINES[:1]) == (1, 1)
+
+
 def test_more_lines_at_the_end_go_on(out):
     write(out, ROWS[:2], lines=LINES[:2])
     assert write(out, ROWS).num_rows == 2

@@ -180,7 +180,10 @@ def test_a_batch_is_answered_line_by_line_and_goes_on(bigbird, files, monkeypatc
     reader.fail_after = None
     code, out, said = bigbird(*command)
     assert (code, out) == (1, "")
-    assert said == "3 lines are in out.jsonl, 2 of them from before; 1 could not be answered, their lines tell why\n"
+    assert (
+        said == "3 lines are in out.jsonl, 2 of them from before; 1 could not be answered, "
+        "their lines tell why; only another --out tries them again\n"
+    )
     rows = [json.loads(line) for line in (files / "out.jsonl").read_text().splitlines()]
     assert [(row["name"], row.get("is_found"), row.get("error")) for row in rows] == [
         ("a", True, None), ("b", None, "there is no file nowhere.txt"), ("c", True, None),

@@ -76,6 +76,19 @@ def test_a_model_learns_to_write_and_is_scored(bigbird, tmp_path):
     assert "--genome is for records of DNA, and run/model sums texts up" in told
 
 
+def test_a_model_is_scored_on_the_fields_that_its_run_named(bigbird, tmp_path):
+    for name in ("train", "dev"):
+        rows = [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
+        rows = [{"name": row["name"], "article": row["document"], "highlights": [row["summary"]]} for row in rows]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    few = {"training.num_steps": 1, "training.warmup_steps": 1, "training.evaluate_every": 1}
+    named = {"data.fields.document": "article", "data.fields.summary": "highlights"}
+    code, _, told = bigbird(*training(**few, **named, **{"data.train": "train.jsonl", "data.validation": "dev.jsonl"}))
+    assert code == 0, told
+    code, out, told = bigbird("evaluate", "run/model", "dev.jsonl")
+    assert (code, out.splitlines()[0].split("\t")[0]) == (0, "rouge1"), told
+
+
 def test_gaps_are_learned_and_a_run_on_summaries_goes_on_from_them(bigbird, tmp_path):
     (tmp_path / "texts").mkdir()
     for number in range(12):
@@ -83,7 +96,7 @@ def test_gaps_are_learned_and_a_run_on_summaries_goes_on_from_them(bigbird, tmp_
         text = ". ".join(" ".join(chance.choices(["Red", "one", "so", "blue", "two"], k=5)) for _ in range(5))
         (tmp_path / "texts" / f"{number}.txt").write_text(text + ".")
     few = {"training.num_steps": 4, "training.warmup_steps": 1, "training.evaluate_every": 4}
-    code, _, told = bigbird(*training("summarization.gap_sentences", **few, **{"data.sources": '["texts"]'}))
+    code, _, told = bigbird(*training("summarization.gap_sentences", **few, **{"data.sources": "texts"}))
     assert code == 0, told
     assert "go on from it with: bigbird train summarization.small --set start=run/model" in told
     before = load_model(tmp_path / "run" / "model")

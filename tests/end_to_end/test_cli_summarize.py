@@ -54,7 +54,6 @@ def test_each_sentence_is_followed_by_its_place(bigbird, files):  # noqa: ARG001
 
 
 def test_without_a_model_central_sentences_are_chosen(bigbird, files):  # noqa: ARG001
-    pytest.importorskip("networkx")
     pytest.importorskip("sklearn")
     code, out, said = bigbird("summarize", "a.txt")
     assert (code, out.count("characters")) == (0, 5)
@@ -168,7 +167,8 @@ def test_a_batch_is_summed_up_line_by_line_and_goes_on(bigbird, files, monkeypat
     code, out, said = bigbird(*command)
     assert (code, out) == (1, "")
     assert said == SAID + (
-        "3 lines are in out.jsonl, 2 of them from before; 1 could not be summed up, their lines tell why\n"
+        "3 lines are in out.jsonl, 2 of them from before; 1 could not be summed up, "
+        "their lines tell why; only another --out tries them again\n"
     )
     rows = [json.loads(line) for line in (files / "out.jsonl").read_text().splitlines()]
     assert [(row["name"], row.get("error")) for row in rows] == [
@@ -207,6 +207,18 @@ MISTAKES = {
         ["same/a", "same/a.txt.txt", "a.txt", "--out", "same"],
         r"--out same would replace same/a.t",
     ),
+    "a summary where a folder is": (
+        ["a.txt", "docs", "--out", "taken"],
+        r"--out taken: the file of a summary taken/c.docx.txt is a folder; name a file",
+    ),
+    "a folder where a file is": (
+        ["a.txt", "docs", "--out", "other place"],
+        r"--out other place: the file of a summary other place/in/a.txt.txt cannot be written: other place/in is a f",
+    ),
+    "a summary where another needs a folder": (
+        ["a.txt", "deep", "--out", "x"],
+        r"the summary of a.txt would be a file where that of deep/a.txt.txt/b.txt needs a folder; give them an --out",
+    ),
     "a batch to nowhere": (["in.jsonl"], r"in.jsonl is summed up into a file: give --out SUMMARIES.jsonl"),
     "a batch among others": (["a.txt", "in.jsonl", "--out", "x.jsonl"], r"in.jsonl is a batch of its own; give it al"),
     "a batch as JSON": (["in.jsonl", "--json", "--out", "x.jsonl"], r"in.jsonl brings its own queries, and is summed"),
@@ -219,6 +231,11 @@ def test_a_mistake_is_one_line_and_exit_code_2_and_writes_nothing(bigbird, files
     (files / "nothing").mkdir()
     (files / "same").mkdir()
     (files / "same/a.txt.txt").write_text("x")
+    (files / "taken/c.docx.txt").mkdir(parents=True)
+    (files / "other place").mkdir()
+    (files / "other place/in").touch()
+    (files / "deep/a.txt.txt").mkdir(parents=True)
+    (files / "deep/a.txt.txt/b.txt").write_text("x")
     (files / "empty.jsonl").write_text("\n")
     batch(files, *LINES)
     if "other" in MISTAKES[mistake][0]:

@@ -30,7 +30,7 @@ def tokenizer(tmp_path_factory):
 
 def method(name):
     if name == "lexrank":
-        pytest.importorskip("networkx")
+        pytest.importorskip("sklearn")
         pytest.importorskip("sklearn")
     return Summarizer.load(name)
 

@@ -1,6 +1,7 @@
 """Summaries out of the document's own sentences, and what can be copied at all."""
 
 import sys
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from bigbird.data.sentences import Sentences, on_lines, sentence_spans
 from bigbird.errors import ConfigError, MissingDependency
+from bigbird.tasks import extractive
 from bigbird.tasks.copying import copyable
 from bigbird.tasks.extractive import _ranks, lead, lex_rank
 from bigbird.tasks.oracle_extract import oracle
@@ -32,7 +34,7 @@ def texts(document, spans):
 
 def extracts(document, number):
     yield lead(document, number)
-    if pytest.importorskip("sklearn") and pytest.importorskip("networkx"):
+    if pytest.importorskip("sklearn"):
         yield lex_rank(document, number)
     yield oracle(document, ["cats play and fish swim"], number)
 
@@ -71,15 +73,20 @@ def test_at_least_one_sentence_is_asked_for(extract):
         extract(DOCUMENT, 0)
 
 
-def power_method(sentences, threshold, damping):
-    """Equations 1 and 4 of Erkan & Radev 2004, written out."""
-    words = [sentence.lower().rstrip(".").split() for sentence in sentences]
+def cosines(words):
+    """Equation 1 of Erkan & Radev 2004, written out; 0 of sentences without words."""
     idf = {word: np.log(len(words) / sum(word in some for some in words)) for some in words for word in some}
 
     def dot(one, other):
         return sum(one.count(word) * other.count(word) * idf[word] ** 2 for word in set(one))
 
-    joined = np.array([[dot(a, b) > threshold * np.sqrt(dot(a, a) * dot(b, b)) for b in words] for a in words], float)
+    return np.array([[dot(a, b) / (np.sqrt(dot(a, a) * dot(b, b)) or 1) for b in words] for a in words])
+
+
+def power_method(sentences, threshold, damping):
+    """Equation 4 there."""
+    words = [sentence.lower().rstrip(".").split() for sentence in sentences]
+    joined = (cosines(words) > threshold).astype(float)
     matrix = damping / len(words) + (1 - damping) * joined / joined.sum(1, keepdims=True)
     shares = np.full(len(words), 1 / len(words))
     for _ in range(500):
@@ -89,7 +96,6 @@ def power_method(sentences, threshold, damping):
 
 @pytest.mark.parametrize(("threshold", "damping"), [(0.1, 0.15), (0.3, 0.5)])
 def test_ranks_are_those_of_the_paper(threshold, damping):
-    pytest.importorskip("networkx")
     pytest.importorskip("sklearn")
     draw = np.random.default_rng(0)
     sentences = [" ".join(draw.choice(list("abcdefghijk"), 5)) + "." for _ in range(12)]
@@ -98,8 +104,34 @@ def test_ranks_are_those_of_the_paper(threshold, damping):
     assert _ranks(sentences, threshold, damping) == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("rows_at_once", [1, 7, 256])
+def test_ranks_are_those_of_networkx_also_where_a_sentence_has_no_words(monkeypatch, rows_at_once):
+    networkx = pytest.importorskip("networkx")
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(extractive, "_ROWS_AT_ONCE", rows_at_once)
+    draw = np.random.default_rng(1)
+    sentences = [" ".join(draw.choice(list("abcdefghijkl"), number)) + "?" for number in (*range(9), 0, *range(3, 9))]
+    joined = cosines([sentence.rstrip("?").split() for sentence in sentences]) > 0.2
+    assert not joined[0].any()
+    shares = networkx.pagerank(networkx.from_numpy_array(joined.astype(float)), alpha=0.7)
+    expected = [shares[place] for place in range(len(sentences))]
+    assert _ranks(sentences, 0.2, 0.3) == pytest.approx(expected, abs=1e-12)
+
+
+def test_ranks_of_many_sentences_need_little_memory():
+    pytest.importorskip("sklearn")
+    draw = np.random.default_rng(0)
+    words = [f"w{number}" for number in range(300)]
+    sentences = [f"the {' '.join(draw.choice(words, 8))} of" for _ in range(1500)]
+    tracemalloc.start()
+    _ranks(sentences, 0.1, 0.15)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 20e6
+
+
 def test_the_central_sentence_is_chosen_and_ties_go_to_the_first():
-    pytest.importorskip("networkx")
+    pytest.importorskip("sklearn")
     document = "Fish swim deep. Cats purr loudly. Birds fear cats and dogs. Dogs bark often. Snow is cold."
     assert texts(document, lex_rank(document, 1)) == ["Birds fear cats and dogs."]
     assert lex_rank("It rains. Who knows? They did.", 1) == lead("It rains. Who knows? They did.", 1)
@@ -113,9 +145,9 @@ def test_settings_of_lex_rank_are_checked():
         lex_rank(DOCUMENT, 1, damping=0)
 
 
-def test_without_networkx_the_error_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "networkx", None)
-    with pytest.raises(MissingDependency, match=r"LexRank needs networkx.*pip install 'bigbird\[summaries\]'"):
+def test_without_scikit_learn_the_error_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
+    with pytest.raises(MissingDependency, match=r"LexRank needs sklearn.*pip install 'bigbird\[summaries\]'"):
         lex_rank(DOCUMENT, 1)
 
 

@@ -59,7 +59,11 @@ def run_batch(
         if num_left:
             num_errors += append_rows(rows, watched(make_rows(lines), num_left, words.items)).num_errors
     before = f", {done.num_rows:,} of them from before" if done.num_rows else ""
-    faults = f"; {num_errors:,} could not be {words.done}, their lines tell why" if num_errors else ""
+    faults = (
+        f"; {num_errors:,} could not be {words.done}, their lines tell why; only another --out tries them again"
+        if num_errors
+        else ""
+    )
     say(f"{num_lines:,} lines are in {file}{before}{faults}")
     if num_errors:
         raise typer.Exit(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -163,11 +163,24 @@ def _files(given: Sequence[Path], folder: Path | None, *, ending: str) -> list[t
         if file in files:
             raise InputError(f"{files[file]} and {path} would both be summed up in {file}; give them an --out each")
         files[file] = path
-    read = {path.resolve() for path, _ in named}
+    _check_files(files, folder)
+    return [(path, file) for file, path in files.items()]
+
+
+def _check_files(files: Mapping[Path, Path], folder: Path) -> None:
+    """Raise where the files of summaries, each with its document, could not all be written beside what is read."""
+    from bigbird.data.files import check_new_file
+
+    read = {path.resolve() for path in files.values()}
     replaced = next((file for file in files if file.resolve() in read), None)
     if replaced is not None:
         raise InputError(f"--out {folder} would replace {replaced}, which is read; name another folder")
-    return [(path, file) for file, path in files.items()]
+    for file, path in files.items():
+        check_new_file(file, option=f"--out {folder}: the file of a summary")
+        if above := next((files[one] for one in file.parents if one in files), None):
+            raise InputError(
+                f"the summary of {above} would be a file where that of {path} needs a folder; give them an --out each"
+            )
 
 
 def _summary(summarizer: Summarizer, document: DocumentText, wish: _Wish) -> Summary:

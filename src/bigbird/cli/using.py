@@ -244,6 +244,7 @@ def scored_records(
     predictor: Predictor, model: str, data: Path, genome: list[Path] | None, region: list[str] | None
 ) -> Sequence[Item]:
     """Labelled records: of a table, of a model that answers questions these, or of bins those of peaks in regions."""
+    from bigbird.data.summary_data import noted_fields
     from bigbird.data.summary_files import open_summaries
     from bigbird.tasks import QuestionTask, Summarization
 
@@ -255,7 +256,7 @@ def scored_records(
         does = "sums texts up" if isinstance(task, Summarization) else "answers questions about texts"
         raise InputError(f"--genome is for records of DNA, and {model} {does}")
     if isinstance(task, Summarization):
-        return open_summaries(data)
+        return open_summaries(data, noted_fields(predictor.loaded.notes))
     if isinstance(task, QuestionTask):
         return questions_for(task, data)
     if is_of_peaks:

@@ -32,6 +32,7 @@ class Document(NamedTuple):
     held_out: bool = False
 
 
+_CURE = "Name the field with --text-field or --name-field, in a run with --set data.text_field=NAME."
 _SURROGATE = re.compile("[\ud800-\udfff]")  # in names of files and in JSON: half a character, which nothing can write
 
 
@@ -75,7 +76,7 @@ def _documents_of(file: CorpusFile, reading: Reading) -> Iterator[Document]:
 
 def _parquet_rows(path: Path, reading: Reading) -> Iterator[tuple[int, Mapping[str, object]]]:
     needed = {name.partition(".")[0] for name in (reading.text_field, reading.name_field) if name}
-    return parquet_rows(path, needed, cure="Name the column with --text-field or --name-field.")
+    return parquet_rows(path, needed, cure=_CURE)
 
 
 def _field(row: Mapping[str, object], name: str, where: str) -> str:
@@ -91,7 +92,7 @@ def _parts(value: object, path: list[str], name: str, where: str) -> Iterator[st
     elif path:
         if not isinstance(value, Mapping) or path[0] not in value:
             has = f"it has {', '.join(map(str, value))}" if isinstance(value, Mapping) else f"{value!r:.40}"
-            raise DataError(f"{where}: there is no field {name!r} ({has}). Name the field with --text-field.")
+            raise DataError(f"{where}: there is no field {name!r} ({has}). {_CURE}")
         yield from _parts(value[path[0]], path[1:], name, where)
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
         yield str(value)

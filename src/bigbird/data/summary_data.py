@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from bigbird import randomness
+from bigbird import config, randomness
 from bigbird.data.sources import Datasets, check_files, check_seed
 from bigbird.data.summaries import SummarizedDocument
-from bigbird.data.summary_files import SummaryFields, open_summaries
+from bigbird.data.summary_files import OWN_FIELDS, SummaryFields, open_summaries
+
+NOTE = "fields"  # of a model: names that differ from `OWN_FIELDS`
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +66,19 @@ class SummaryData:
                 known,
                 len(validation),
             )
-        return Datasets(SummarySource(train, self.seed), validation, (), lambda: (one.document for one in train))
+        names = {name: value for name, value in asdict(self.fields).items() if value != getattr(OWN_FIELDS, name)}
+        return Datasets(
+            SummarySource(train, self.seed),
+            validation,
+            (),
+            lambda: (one.document for one in train),
+            notes={NOTE: names} if names else {},
+        )
+
+
+def noted_fields(notes: Mapping[str, Any]) -> SummaryFields:
+    """Under which names the files held what that a model was trained on; `notes` are the model's."""
+    return config.from_json(SummaryFields, notes.get(NOTE, {}), source="the model's notes")
 
 
 def _digest(one: SummarizedDocument) -> bytes:

@@ -27,7 +27,7 @@ from bigbird.errors import ConfigError, DataError
 ListOf = Literal["summaries", "sentences"]
 
 _LINES, _JSON, _PARQUET = (".jsonl", ".ndjson"), ".json", ".parquet"
-_CURE = "Name the fields with fields.document and fields.summary, in a run data.fields.document=NAME."
+_CURE = "Name the fields so; or give a run their names, --set data.fields.document=NAME: its model is scored by them."
 _SENTENCE_MARKS = re.compile(r"^\s*<S>\s*|\s*</S>\s*$")  # round each sentence of an abstract in arXiv's and PubMed's
 
 

@@ -21,7 +21,7 @@ class LineFields(NamedTuple):
 
     question        what is asked of the document
     needs_question  whether every line must ask something
-    texts           the document's text; all of them mean the same
+    texts           the document's text, or a list of its parts, set on lines; all of them mean the same
     """
 
     question: str = "question"
@@ -56,7 +56,7 @@ class BatchLine(NamedTuple):
 def read_batch(path: Path, fields: LineFields = LineFields()) -> Iterator[BatchLine]:  # noqa: B008 - a constant
     """The lines of a batch, empty ones left out; a faulty one is told in its place and stops nothing.
 
-    Other fields than these are left alone:
+    Other fields than these are left alone, a null question is none, and a name may be a whole number:
 
         {"name": "a", "question": "When does it end?", "text": "It ends in May."}
         {"name": "b", "question": "When does it end?", "file": "contracts/b.pdf"}
@@ -100,8 +100,12 @@ def _batch_line(line: bytes, number: str, fields: LineFields) -> BatchLine:
         form = ", ".join(f'"{name}"' for name in ("name", fields.question, fields.texts[0]))
         return BatchLine(number, error=f"{number}: not a JSON object such as {{{form}}}")
     name = row.get("name", number)
-    if not isinstance(name, str) or _HALF.search(name):
-        return BatchLine(number, error=f"{number}: its name is not text")
+    if name is None:
+        name = number
+    if isinstance(name, bool) or not isinstance(name, str | int) or _HALF.search(str(name)):
+        return BatchLine(number, error=f"{number}: its name is neither text nor a whole number")
+    name = str(name)
+    row = _plain(row, fields)
     try:
         _check_row(row, number, fields)
     except DataError as error:
@@ -109,6 +113,16 @@ def _batch_line(line: bytes, number: str, fields: LineFields) -> BatchLine:
     text = next((row[field] for field in fields.texts if field in row), None)
     question = " ".join(row.get(fields.question, "").split())
     return BatchLine(name, question, text, row.get("file", ""), asked_as=fields.question)
+
+
+def _plain(row: Mapping[str, Any], fields: LineFields) -> dict[str, Any]:
+    """The row as a file of documents with summaries may also write it: without null questions and lists of texts."""
+    values = {name: value for name, value in row.items() if name != fields.question or value is not None}
+    for field in fields.texts:
+        parts = values.get(field)
+        if isinstance(parts, list) and all(isinstance(part, str) for part in parts):
+            values[field] = "\n".join(parts)
+    return values
 
 
 def _check_row(row: dict[str, Any], number: str, fields: LineFields) -> None:

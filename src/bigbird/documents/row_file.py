@@ -57,7 +57,7 @@ def check_done(file: IO[bytes], lines: Iterator[BatchLine], out: Path) -> RowsDo
         line = next(lines, None)
         if line is None:
             raise ConfigError(f"{out} holds more lines than the input: line {number} belongs to none. {_CURE}")
-        if any(row.get(name, value) != value for name, value in line.marks.items()):
+        if not _is_of(row, line):
             raise ConfigError(
                 f"{out}:{number} belongs to {row['name']!r}, where {line.name!r} stands now. The lines or their order "
                 f"have changed. {_CURE}"
@@ -65,6 +65,11 @@ def check_done(file: IO[bytes], lines: Iterator[BatchLine], out: Path) -> RowsDo
         num_rows += 1
         num_errors += "error" in row
     return RowsDone(num_rows, num_errors)
+
+
+def _is_of(row: Mapping[str, Any], line: BatchLine) -> bool:
+    """A row tells no empty mark, so one that is absent was empty; of a faulty line it may not have been read."""
+    return all(row.get(name, mark if "error" in row else "") == mark for name, mark in line.marks.items())
 
 
 def append_rows(file: IO[bytes], rows: Iterable[Mapping[str, Any]]) -> RowsDone:

@@ -8,6 +8,7 @@ Sentences are given as places in the document, in its order, without the blanks 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,8 @@ THRESHOLD = 0.1  # of cosines; the best of those that Erkan & Radev 2004 tried
 DAMPING = 0.15  # section 3.2 there: "typically chosen in the interval [0.1, 0.2]"
 
 _WORD = r"[^\W_]+"
+_ROWS_AT_ONCE = 256
+_MOST_STEPS, _CLOSE = 100, 1e-6  # until no share changes by more than this in the mean
 _ENOUGH_DIGITS = 9  # ranks equal but for rounding are equal, and the sentence that comes first wins
 
 
@@ -58,7 +61,6 @@ def check_count(num_sentences: int) -> None:
 
 def _ranks(sentences: Sequence[str], threshold: float, damping: float) -> Floats:
     """Each sentence's share of a random walk."""
-    networkx = require("networkx", extra=EXTRA, purpose="LexRank")
     text = require("sklearn.feature_extraction.text", extra=EXTRA, purpose="LexRank")
     preprocessing = require("sklearn.preprocessing", extra=EXTRA, purpose="LexRank")
     counter = text.CountVectorizer(token_pattern=_WORD)
@@ -68,7 +70,22 @@ def _ranks(sentences: Sequence[str], threshold: float, damping: float) -> Floats
     counts = counter.fit_transform(sentences).astype(np.float64)
     idf = np.log(len(sentences) / np.bincount(counts.indices, minlength=counts.shape[1]))
     vectors = preprocessing.normalize(counts.multiply(idf).tocsr())
-    joined = (vectors @ vectors.T) > threshold
-    graph = networkx.from_scipy_sparse_array(joined.astype(np.float64))
-    shares = networkx.pagerank(graph, alpha=1 - damping)
-    return np.array([shares[place] for place in range(len(sentences))], np.float64)
+    others = vectors.T.tocsr()
+    firsts = range(0, len(sentences), _ROWS_AT_ONCE)  # most cosines are above 0, few above the threshold
+    joined = [((vectors[first : first + _ROWS_AT_ONCE] @ others) > threshold).astype(np.float64) for first in firsts]
+    return _walked(joined, damping)
+
+
+def _walked(joined: Sequence[Any], damping: float) -> Floats:
+    """The power method, as exact as networkx.pagerank; joined: rows of a symmetric sparse matrix of ones."""
+    degrees = np.concatenate([np.asarray(rows.sum(1)).ravel() for rows in joined])
+    number, alone = len(degrees), degrees == 0
+    shares = np.full(number, 1 / number)
+    for _ in range(_MOST_STEPS):
+        before = shares
+        given = np.divide(before, degrees, out=np.zeros(number), where=~alone)
+        walked = np.concatenate([rows @ given for rows in joined]) + before[alone].sum() / number
+        shares = (1 - damping) * walked + damping / number
+        if np.abs(shares - before).sum() < _CLOSE * number:
+            break
+    return shares
