@@ -70,12 +70,14 @@ def test_no_more_is_taken_out_than_a_decoder_shall_write(opened):
     record = source.record(index, epoch=0)
     assert 100 < len(record.summaries[0]) <= 200 + 60
     assert len(record.summaries[0].replace("\n", "")) <= 200
-    everything = opened([" ".join(sentences), *TEXTS[:3]], gaps=GapSentences(), validation=0.3).train.record(index, epoch=0)
+    everything = opened([" ".join(sentences), *TEXTS[:3]], gaps=GapSentences(), validation=0.3).train.record(
+        index, epoch=0
+    )
     assert len(everything.summaries[0]) > 1000
 
 
 def test_pieces_of_texts_that_split_otherwise_alone_are_learned_from(opened):
-    text = '\n'.join(f'"""He said {number}. """ Why? x = {number} e.g. No. 5 (a) "b." c' for number in range(60))
+    text = "\n".join(f'"""He said {number}. """ Why? x = {number} e.g. No. 5 (a) "b." c' for number in range(60))
     source = opened([text, *TEXTS[:3]], max_letters=200, validation=0.3).train
     for epoch in range(40):
         for index in range(len(source)):

@@ -153,7 +153,7 @@ def test_a_document_beyond_the_table_is_refused():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_layers": 0}, r"a decoder's num_layers must be at least 1, got 0"),
+        ({"num_layers": -1}, r"a decoder's num_layers must be at least 0, got -1"),
         ({"max_length": 0}, r"a decoder's max_length must be at least 1, got 0"),
         (
             {"self_attention": PatternSpec(graph="checkpoint")},

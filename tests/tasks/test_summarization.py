@@ -77,7 +77,7 @@ def test_a_query_stands_before_the_document_and_has_no_places_in_it(vocabularies
 
 def test_a_query_that_leaves_no_room_is_an_error(vocabularies):
     with pytest.raises(DataError, match="the query of document 'd' leaves no room for the document in 8 tokens"):
-        source_tokens(document(query="red one so blue"), vocabularies["bert"], most=8)
+        source_tokens(document(query="red one so blue two"), vocabularies["bert"], most=8)
 
 
 @EVERY_FAMILY

@@ -19,6 +19,7 @@ from bigbird.errors import ConfigError, DataError
 
 _CUT, _HELD_OUT = 0, 1  # keys of what is drawn
 _MOST_SCORED = 200
+_PAPER_GAPS = GapSentences(max_letters=1000)
 _NO_FOLDER = Path("/nonexistent/corpus")  # nothing is written among the texts
 
 
@@ -69,7 +70,7 @@ class GapSource:
 class GapData:
     """Texts in files that `bigbird prepare` reads too: .txt .md .rst .jsonl .parquet, or folders of them.
 
-    sources       files and folders; with several a list: --set 'data.sources=["a", "b"]'
+    sources       files and folders; of several a list: --set 'data.sources=["a", "b"]'
     text_field    of .jsonl and .parquet
     validation    share of the texts that are scored and not learned from, 200 at most, drawn by the seed
     max_letters   of a text at a time; some 5 letters are a token
@@ -80,7 +81,7 @@ class GapData:
     text_field: str = "text"
     validation: float = 0.05
     max_letters: int = 20_000
-    gaps: GapSentences = GapSentences(max_letters=1000)
+    gaps: GapSentences = _PAPER_GAPS
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -92,9 +93,7 @@ class GapData:
     def open(self) -> Datasets:
         """See `DataConfig`."""
         if not self.sources:
-            raise ConfigError(
-                "data.sources is not set; give files or folders of texts: --set 'data.sources=[\"texts\"]'"
-            )
+            raise ConfigError("data.sources is not set; give files or folders of texts: --set data.sources=texts")
         documents = list(self._documents())
         if len(documents) < 2:
             raise DataError(

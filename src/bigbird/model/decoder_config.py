@@ -8,7 +8,6 @@ from bigbird.attention import PatternSpec
 from bigbird.errors import ConfigError
 from bigbird.model.encoder import EncoderConfig
 
-
 _SIZES = ("num_layers", "num_heads", "inner_size")
 
 
