@@ -24,8 +24,9 @@ $(VENV)/.demo $(VENV)/.dev: pyproject.toml constraints.txt hatch_build.py $(wild
 demo: $(VENV)/.demo
 	@$(BIN)/python examples/demo.py --out demo-output
 
+# A process per core with one thread each: two threads that wait for one another on a busy core take many times as long.
 test: check
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

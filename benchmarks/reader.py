@@ -42,13 +42,13 @@ SHORT = 512
 WINDOWS = {4096: 256, SHORT: 128}  # tokens that neighbours share
 
 
-def reading(loaded: LoadedModel, what: str, **settings: Any) -> Reads:
-    """The reader with some settings of its task changed; bfloat16 where a layer may compute in it."""
+def reading(loaded: LoadedModel, what: str, *, precision: str = "bfloat16", **settings: Any) -> Reads:
+    """The reader with some settings of its task changed; with "bfloat16" layers that may compute in it do."""
 
     def read(questions: Sequence[Question]) -> list[SpanAnswers]:
         assert isinstance(loaded.task, SpanQA)
         predictor = Predictor(replace(loaded, task=replace(loaded.task, top_k=CLAUSES, **settings)))
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             answers = predictor.predict(questions)
             return list(track(answers, what, len(questions), console=Console(stderr=True)))
 

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
 from bigbird.data.questions import Question
-from bigbird.reading.sentences import Sentences, Span
+from bigbird.data.sentences import Span, sentence_spans
 from bigbird.tasks import SpanAnswer, SpanAnswers
 
 Baseline = Callable[[Sequence[Question]], list[SpanAnswers]]
@@ -23,7 +23,7 @@ _WORD = re.compile(r"\w[\w'’\-.,/%]*\w|\w")
 
 def first_sentence(questions: Sequence[Question]) -> list[SpanAnswers]:
     """The first sentence of the document."""
-    return [_answers([(sentences(one.document)[0], 0.5)]) for one in questions]
+    return [_answers([(sentence_spans(one.document)[0], 0.5)]) for one in questions]
 
 
 def tfidf_sentence(questions: Sequence[Question]) -> list[SpanAnswers]:
@@ -52,21 +52,10 @@ class Place:
         found = []
         for one in questions:
             place = float(np.median(self.places.get(one.question) or [self.usual])) * len(one.document)
-            spans = sentences(one.document)
+            spans = sentence_spans(one.document)
             span = spans[max(np.searchsorted([span.start for span in spans], place, side="right") - 1, 0)]
             found.append(_answers([(span, float(np.mean(self.share_answered.get(one.question, [True]))))]))
         return found
-
-
-def sentences(document: str) -> list[Span]:
-    """Without the blanks around them; empty ones are left out."""
-    found = []
-    for start, end in Sentences(document):
-        text = document[start:end]
-        if text.strip():
-            first = start + len(text) - len(text.lstrip())
-            found.append(Span(first, first + len(text.strip())))
-    return found
 
 
 def phrase(question: Question, span: Span) -> Span:
@@ -89,7 +78,7 @@ _documents: dict[str, tuple[list[Span], TfidfVectorizer, object]] = {}
 def _likest(question: Question) -> list[tuple[Span, float]]:
     document = question.document
     if document not in _documents:
-        spans = sentences(document)
+        spans = sentence_spans(document)
         vectorizer = TfidfVectorizer(sublinear_tf=True, stop_words="english")
         texts = [document[span.start : span.end] for span in spans]
         _documents[document] = (spans, vectorizer, vectorizer.fit_transform(texts))

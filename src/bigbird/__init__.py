@@ -6,7 +6,7 @@ Text          TextTokenizer
 DNA           Genome, Interval, DnaTokenizer, read_bed, read_annotation
 Records       Record, Span, read_records
 Tasks         BinClassification, Classification, TokenClassification
-Use           Predictor, Reader, load_model, save_model, packaged_models
+Use           Predictor, Reader, Summarizer, load_model, save_model, packaged_models
 Training      RunConfig, Scratch, TrainingConfig, train
 Errors        BigBirdError and its kinds in bigbird.errors
 
@@ -39,6 +39,7 @@ _HOME = {
     "Scratch": "run",
     "SequenceClassifier": "model.heads",
     "Span": "data.records",
+    "Summarizer": "summarizing.summarizer",
     "TextTokenizer": "tokenizers",
     "TokenClassification": "tasks",
     "TokenClassifier": "model.heads",

@@ -38,7 +38,8 @@ def changed(config: Config, values: Mapping[str, Any], *, source: str) -> Config
 def overridden(config: Config, settings: Iterable[str], *, source: str = "--set") -> Config:
     """A copy with settings such as "training.num_steps=500" applied; values are JSON, or else plain text.
 
-    All are applied at once, so that settings which only fit together may come in any order.
+    One text will do where a list of texts may stand: data.sources=texts. All are applied at once, so that settings
+    which only fit together may come in any order.
     """
     given: dict[tuple[str, ...], Any] = {}
     for setting in settings:
@@ -107,6 +108,8 @@ def _field(hint: Any, default: object, value: object, source: str, path: tuple[s
         return _build(type(default), default, value, source, path)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _build(hint, None, value, source, path)
+    if hint == tuple[str, ...] and isinstance(value, str):
+        return (value,)
     try:
         return TypeAdapter(hint).validate_python(value)
     except ValidationError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal, get_args
 
 import torch
@@ -16,6 +17,7 @@ from bigbird.data.multi_hop_files import MultiHopSource
 from bigbird.data.question_files import QuestionSource
 from bigbird.data.records import Record
 from bigbird.data.sources import Datasets, FixedRecords, RecordSource
+from bigbird.data.summary_data import SummarySource
 from bigbird.errors import ConfigError, DataError
 from bigbird.interop.starting import read_start
 from bigbird.model.encoder import EncoderConfig
@@ -29,6 +31,7 @@ from bigbird.tasks import (
     MultiHopQA,
     QuestionTask,
     SpanQA,
+    Summarization,
     TokenClassification,
 )
 from bigbird.tokenizers import DnaTokenizer, KmerTokenizer, Tokenizer
@@ -38,6 +41,7 @@ from bigbird.training.step import seeded
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
 
 _PAGES_CHECKED = 200  # of whole encyclopedias each takes a tenth of a second
+_SUMMARIES_CHECKED = 1000  # documents, some hundredths of a second each
 
 TokenizerKind = Literal["bpe", "single-base", "kmers", "corpus"]
 
@@ -74,7 +78,7 @@ def starting_point(
     start  `Scratch`, or a model to take over, see `read_start`
     task   a task with labels takes those of the training records, unless it names its own
     """
-    task = task if isinstance(task, MaskedLM | QuestionTask) else _with_labels(task, datasets)
+    task = task if isinstance(task, MaskedLM | QuestionTask | Summarization) else _with_labels(task, datasets)
     check_longest(datasets, task.max_length)
     if isinstance(start, Scratch):
         if isinstance(task, QuestionTask):
@@ -87,12 +91,15 @@ def starting_point(
         bases = tokenizer.bases_per_token if isinstance(tokenizer, KmerTokenizer) else 0
         encoder = replace(start.encoder, vocab_size=tokenizer.vocab_size, bases_per_token=bases)
         check_block_size(datasets, encoder.pattern.block_size)
+        task = task.settled(tokenizer, encoder) if isinstance(task, Summarization) else task
         _check_records(datasets.train, task, tokenizer)
         return LoadedModel(_new_model(task, encoder, seed, device), encoder, task, tokenizer, {})
     begun = read_start(start, task)
     if datasets.tokenizer is not None:
         check_tokenizer(begun.tokenizer, datasets.tokenizer, source=f"start {start}")
     check_block_size(datasets, begun.encoder.pattern.block_size)
+    if isinstance(task, Summarization):
+        task = task.settled(begun.tokenizer, begun.encoder, begun.writes)
     _check_records(datasets.train, task, begun.tokenizer)
     model = _new_model(task, begun.encoder, seed, device)
     begun.fill(model)
@@ -128,7 +135,9 @@ def _check_records(source: RecordSource, task: AnyTask, tokenizer: Tokenizer) ->
         task.check(source.questions, tokenizer)
     if isinstance(source, DrawnQuestions) and isinstance(task, LongShortQA):
         task.check(source.questions[:_PAGES_CHECKED], tokenizer)
-    if not isinstance(source, FixedRecords) or isinstance(task, QuestionTask):
+    if isinstance(source, SummarySource) and isinstance(task, Summarization):
+        task.check(islice(source.documents, _SUMMARIES_CHECKED), tokenizer)
+    if not isinstance(source, FixedRecords) or isinstance(task, QuestionTask | Summarization):
         return
     kinds: dict[object, Record] = {}
     for record in source.records:

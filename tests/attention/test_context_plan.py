@@ -196,3 +196,11 @@ def test_a_length_that_does_not_fit_the_pattern_is_refused():
     pattern = PatternSpec(block_size=4).build(num_blocks=20, num_heads=2)
     with pytest.raises(ShapeError, match="key_length 90 fills 23 blocks of 4, but the pattern is for 20"):
         context_plan(pattern, rank=0, num_ranks=2, key_length=90)
+
+
+def test_a_causal_pattern_is_refused():
+    pattern = PatternSpec(block_size=4).build(num_blocks=20, num_heads=2).causal()
+    with pytest.raises(
+        ShapeError, match=r"a causal pattern cannot be divided .* one device with block_sparse_attention"
+    ):
+        context_plan(pattern, rank=0, num_ranks=2)

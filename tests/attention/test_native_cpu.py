@@ -80,10 +80,12 @@ def outputs_and_gradients(q, k, v, *, backend="native", **arguments):
         (250, 40, 34),
     ],
 )
-def test_every_build_is_as_exact_as_pytorch(use_build, build, dtype, length, block_size, head_dim):
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_every_build_is_as_exact_as_pytorch(use_build, build, dtype, length, block_size, head_dim, is_causal):
     use_build(build)
     assert native_cpu.instruction_set() == build
     pattern = PatternSpec(block_size=block_size).build(num_blocks=-(-length // block_size), num_heads=2)
+    pattern = pattern.causal() if is_causal else pattern
     q, k, v = tensors(length, head_dim=head_dim, dtype=dtype)
     mask = torch.rand(1, length, generator=torch.Generator().manual_seed(1)) < 0.9
     exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
@@ -121,9 +123,11 @@ def test_uninitialised_memory_reaches_no_result(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_threads_and_repeats_change_no_bit(dtype):
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_threads_and_repeats_change_no_bit(dtype, is_causal):
     spec = PatternSpec(block_size=16)
     pattern = pack_patterns([spec.build(num_blocks=count, num_heads=3) for count in (200, 7, 40)])  # long rows too
+    pattern = pattern.causal() if is_causal else pattern
     q, k, v = tensors(247 * 16, heads=3, head_dim=32, dtype=dtype)
     before = torch.get_num_threads()
     try:
@@ -147,7 +151,7 @@ def test_a_document_gets_the_same_bits_alone_in_a_batch_and_packed(graph, dtype,
     layout = DocumentLayout(lengths, 32)
     patterns = [spec.build(num_blocks=count, num_heads=2, layer=1) for count in layout.block_counts]
     if graph == "causal":
-        patterns = [pattern.block_causal() for pattern in patterns]
+        patterns = [pattern.causal() for pattern in patterns]
     *qkv, grad = (x.detach() for x in [*tensors(layout.total_length, dtype=dtype), *tensors(layout.total_length)[:1]])
     real = layout.is_real()[None]
     before = torch.get_num_threads()
@@ -213,15 +217,17 @@ def test_a_call_after_a_fork_neither_hangs_nor_crashes(before, inside):
 def test_the_operator_keeps_pytorch_s_rules():
     pattern = SPEC.build(num_blocks=3, num_heads=2)
     q, k, v = tensors(150)
-    lists = (pattern.row_starts, pattern.key_blocks, pattern.key_counts)
-    for mask in (None, torch.ones(1, 150, dtype=torch.bool)):
-        torch.library.opcheck(torch.ops.bigbird.native_attention.default, (q, k, v, *lists, mask, 64, 0.125))
+    operator, mask = torch.ops.bigbird.native_attention.default, torch.ones(1, 150, dtype=torch.bool)
+    for lists in (native_cpu.lists_of(pattern, None, 0.125), native_cpu.lists_of(pattern.causal(), mask, 0.125)):
+        torch.library.opcheck(operator, (q, k, v, *lists))
     strided = [x.detach().transpose(1, 2).contiguous().transpose(1, 2).requires_grad_() for x in (q, k, v)]
-    torch.library.opcheck(torch.ops.bigbird.native_attention.default, (*strided, *lists, None, 64, 0.125))
+    torch.library.opcheck(operator, (*strided, *native_cpu.lists_of(pattern, None, 0.125)))
 
 
-def test_torch_compile_needs_no_graph_break():
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_torch_compile_needs_no_graph_break(is_causal):
     pattern = SPEC.build(num_blocks=8, num_heads=2)
+    pattern = pattern.causal() if is_causal else pattern
     q, k, v = tensors(500)
 
     def attend(q, k, v):

@@ -102,9 +102,34 @@ def test_queries_and_keys_may_be_two_documents():
     assert (counts[:, 5, [0, 19, 20, 21, 39]] == 1).all(), "row 5 of 10 looks at block 20 of 40"
 
 
-def test_block_causal_drops_what_comes_later_and_nothing_else():
+def test_causal_drops_what_comes_later_and_nothing_else():
     pattern = PatternSpec(random_blocks=2).build(num_blocks=20, num_heads=2)
-    assert torch.equal(pattern.block_causal().counts(), pattern.counts().tril())
+    causal = pattern.causal()
+    assert torch.equal(causal.counts(), pattern.counts().tril())
+    assert (pattern.is_causal, causal.is_causal, causal.causal().is_causal) == (False, True, True)
+    assert causal.to("meta").is_causal, "it stays so wherever the lists go"
+
+
+def test_packed_causal_documents_are_causal():
+    spec = PatternSpec(random_blocks=1)
+    plain = [spec.build(num_blocks=count, num_heads=2) for count in (3, 12, 1)]
+    packed = pack_patterns([pattern.causal() for pattern in plain])
+    assert packed.is_causal
+    assert torch.equal(packed.counts(), pack_patterns(plain).causal().counts())
+
+
+def test_causal_patterns_and_others_are_not_packed_together():
+    pattern = PatternSpec().build(num_blocks=2, num_heads=1)
+    with pytest.raises(
+        ShapeError, match=r"some are causal and some are not. .* with pattern.causal\(\), the empty ones"
+    ):
+        pack_patterns([pattern.causal(), pattern])
+
+
+def test_between_two_documents_there_is_no_earlier_and_later():
+    pattern = PatternSpec().build(num_blocks=9, num_key_blocks=20, num_heads=1)
+    with pytest.raises(ShapeError, match=r"for self-attention, .* got 9 query blocks and 20 key blocks. Leave cross"):
+        pattern.causal()
 
 
 def test_a_table_survives_the_way_into_lists_and_back():

@@ -200,6 +200,12 @@ def test_what_it_cannot_serve_is_said(monkeypatch, tensor, block_size, reason):
     assert triton_gpu.why_not(OnGpu(**tensor), pattern) == reason
 
 
+def test_a_causal_pattern_is_left_to_gathered(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    said = triton_gpu.why_not(OnGpu(), SPEC.build(num_blocks=1, num_heads=1).causal())
+    assert said == "it computes no causal patterns; gathered does"
+
+
 @pytest.mark.parametrize(("capability", "reason"), [((9, 0), None), ((7, 5), "it needs compute capability 8.0")])
 def test_an_old_gpu_is_told_so(monkeypatch, capability, reason):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())

@@ -129,7 +129,8 @@ def test_unequal_lengths_any_counts_and_heads_that_differ():
 
 
 def test_block_causal():
-    pattern = PAPER.build(num_blocks=9, num_heads=2).block_causal()
+    table = PAPER.build(num_blocks=9, num_heads=2).counts().tril()
+    pattern = BlockPattern.from_counts(table, block_size=PAPER.block_size)
     assert_as_exact_as_the_reference(*tensors(*[(1, 2, 139, 8)] * 3), pattern=pattern)
 
 

@@ -6,8 +6,9 @@ from dataclasses import astuple
 
 import pytest
 
-from bigbird.data.long_short_data import LongShortData, QuestionFile, open_natural_questions
-from bigbird.data.natural_questions_files import read_natural_questions
+from bigbird.data.line_file import LineFile
+from bigbird.data.long_short_data import LongShortData, open_natural_questions
+from bigbird.data.natural_questions_files import question_of, read_natural_questions
 from bigbird.errors import ConfigError, DataError
 from long_short_cases import as_natural_questions, needle
 
@@ -27,7 +28,7 @@ def plain(question):
 
 def test_a_file_gives_any_question_when_it_is_asked_for(tmp_path):
     path = write(tmp_path / "a.jsonl", *rows(0, 5), between="\r\n\n")
-    questions = QuestionFile(path)
+    questions = LineFile(path, question_of)
     assert len(questions) == 5
     assert list(map(plain, questions)) == list(map(plain, read_natural_questions(path)))
     assert [plain(questions[place]) for place in (3, 0, -1)] == [plain(list(questions)[place]) for place in (3, 0, 4)]
@@ -45,14 +46,14 @@ def test_a_gzip_file_is_read_too(tmp_path):
 
 
 def test_faults_name_their_line(tmp_path):
-    questions = QuestionFile(write(tmp_path / "a.jsonl", *rows(0, 1), "", "{"))
+    questions = LineFile(write(tmp_path / "a.jsonl", *rows(0, 1), "", "{"), question_of)
     with pytest.raises(DataError, match=r"a.jsonl:3: not valid JSON"):
         questions[1]
     (tmp_path / "b.jsonl").write_bytes(b'{"a": "\xff"}\n')
     with pytest.raises(DataError, match=r"b.jsonl:1: byte 8 is not UTF-8 text"):
-        QuestionFile(tmp_path / "b.jsonl")[0]
+        LineFile(tmp_path / "b.jsonl", question_of)[0]
     with pytest.raises(DataError, match=r"c.jsonl holds no entries"):
-        QuestionFile(write(tmp_path / "c.jsonl", ""))
+        LineFile(write(tmp_path / "c.jsonl", ""), question_of)
     with pytest.raises(DataError, match=r"cannot read .*none.jsonl: No such file"):
         open_natural_questions(tmp_path / "none.jsonl")
 

@@ -103,8 +103,8 @@ def test_on_a_terminal_the_answer_is_marked_by_colour(files, monkeypatch, capsys
     from rich.console import Console
 
     from bigbird.cli import answers_shown
+    from bigbird.documents.document_files import read_document
     from bigbird.reading.asking import AskConfig, AskedQuestion, put_questions
-    from bigbird.reading.document_files import read_document
 
     def console(**options):
         return Console(force_terminal=True, color_system="standard", width=200, **options)
@@ -180,7 +180,10 @@ def test_a_batch_is_answered_line_by_line_and_goes_on(bigbird, files, monkeypatc
     reader.fail_after = None
     code, out, said = bigbird(*command)
     assert (code, out) == (1, "")
-    assert said == "3 lines are in out.jsonl, 2 of them from before; 1 could not be answered, their lines tell why\n"
+    assert (
+        said == "3 lines are in out.jsonl, 2 of them from before; 1 could not be answered, "
+        "their lines tell why; only another --out tries them again\n"
+    )
     rows = [json.loads(line) for line in (files / "out.jsonl").read_text().splitlines()]
     assert [(row["name"], row.get("is_found"), row.get("error")) for row in rows] == [
         ("a", True, None), ("b", None, "there is no file nowhere.txt"), ("c", True, None),
@@ -204,7 +207,7 @@ def test_batches_that_go_on_with_something_else_are_refused(bigbird, files):
     assert (code, "was begun with top_k 3, now it is 1" in said) == (2, True)
     batch(files, *LINES[::-1])
     code, _, said = bigbird(*command)
-    assert (code, "out.jsonl:1 answers 'a', where 'c' asks now." in said) == (2, True)
+    assert (code, "out.jsonl:1 belongs to 'a', where 'c' stands now." in said) == (2, True)
 
 
 MISTAKES = {

@@ -94,7 +94,10 @@ MISTAKES = {
     "too short a window": (["tokens", "short.fa", "--window", "20"], r"a: a window of 20 bases .* must hold 30"),
     "too long a sequence": (["tokens", "genome.fa"], r"chr1: a window of 1,000 bases .* this model reads 510"),
     "nothing but N": (["tokens", "--genome", "genome.fa", "--region", "gap:1-9"], r"gap:1-9 holds nothing but N"),
-    "a model without labels": (["guesses", *REGION], r"needs a model with labels; this one guesses hidden tokens"),
+    "a model without labels": (
+        ["guesses", *REGION],
+        r"needs a model with labels; the task of this one, MaskedLM, has none",
+    ),
     "places without a genome": (["tokens", "places.bed"], r"give the genome they lie on with --genome FASTA"),
 }
 

@@ -13,6 +13,7 @@ from bigbird.data.records import Record
 from bigbird.errors import ConfigError, DataError
 from bigbird.genomics.explain_target import (
     Question,
+    check_label,
     question_about,
     target_of_record,
     target_on_genome,
@@ -22,7 +23,7 @@ from bigbird.genomics.explanation import ExplainConfig, explain
 from bigbird.genomics.log_odds import Reader
 from bigbird.genomics.mutagenesis import BASES, mutations
 from bigbird.predictor import Predictor
-from bigbird.tasks import BinClassification, Classification, MaskedLM
+from bigbird.tasks import BinClassification, Classification, MaskedLM, Summarization
 from bigbird.tokenizers import KmerTokenizer, reverse_complement
 from helpers import STRANDED, YES_NO, dna, loaded_model
 
@@ -130,8 +131,12 @@ def test_log_odds_are_those_of_the_predictor_s_probabilities(answer):
 
 
 def test_a_model_without_labels_cannot_be_explained():
-    with pytest.raises(ConfigError, match="explaining needs a model with labels; this one guesses hidden tokens"):
+    with pytest.raises(
+        ConfigError, match="explaining needs a model with labels; the task of this one, MaskedLM, has none"
+    ):
         Reader(loaded_model(MaskedLM()))
+    with pytest.raises(ConfigError, match="explaining needs a model with labels; the task of this one, Summarization"):
+        check_label(Summarization(), None)
     with pytest.raises(ConfigError, match="explaining needs a model with labels"):
         question_about(Predictor(loaded_model(MaskedLM())), target_of_record(Record(sequence="ACGT")))
 

@@ -111,7 +111,7 @@ def test_ambiguity_codes_are_counted_aloud(tmp_path):
 
 
 def test_a_model_without_labels_cannot_scan(tmp_path):
-    with pytest.raises(ConfigError, match="a scan needs a model with labels; this one guesses hidden tokens"):
+    with pytest.raises(ConfigError, match="a scan needs a model with labels; the task of this one, MaskedLM, has none"):
         scan(Predictor(loaded_model(MaskedLM())), genome_of(tmp_path, chr1="ACGT"), Interval("chr1", 0, 4), CONFIG)
 
 

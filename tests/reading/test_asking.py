@@ -2,9 +2,9 @@
 
 import pytest
 
+from bigbird.documents.document_text import DocumentText
 from bigbird.errors import ConfigError
 from bigbird.reading.asking import AskConfig, AskedQuestion, as_json, put_questions
-from bigbird.reading.document_text import DocumentText
 from small_readers import SearchReader
 
 DOCUMENT = DocumentText(source="x.pdf", text="The fee is due. It ends in May.\nNo law in May.", page_starts=(0, 32))

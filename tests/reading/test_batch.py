@@ -5,10 +5,11 @@ import sys
 
 import pytest
 
+from bigbird.documents import batch_lines as module
+from bigbird.documents.batch_lines import read_batch
 from bigbird.errors import DataError, MissingDependency
-from bigbird.reading import batch as module
 from bigbird.reading.asking import AskConfig
-from bigbird.reading.batch import answer_batch, read_batch
+from bigbird.reading.batch import answer_batch
 from small_documents import write_pdf
 from small_readers import SearchReader
 
@@ -44,7 +45,10 @@ FAULTS = {
     "no object": (b"[1]", "line 2", r"^line 2: not a JSON object such as "),
     "no UTF-8": (b'{"name": "\xff"}', "line 2", r"^line 2: byte 11 is not UTF-8 text$"),
     "deep": (b"[" * 100_000, "line 2", r"^line 2: not valid JSON: "),
-    "a number for a name": ({"name": 7}, "line 2", r"^line 2: its name is not text$"),
+    "a list for a name": ({"name": [7]}, "line 2", r"^line 2: its name is neither text nor a whole number$"),
+    "a flag for a name": ({"name": True}, "line 2", r"^line 2: its name is neither text nor a whole number$"),
+    "half a name": ({"name": "\ud800"}, "line 2", r"^line 2: its name is neither text nor a whole number$"),
+    "a question that is null": (line("b", None), "b", r"^line 2: it has no question$"),
     "no question": ({"name": "b", "text": "x"}, "b", r"^line 2: it has no question$"),
     "neither text nor file": ({"name": "b", "question": "?"}, "b", r'^line 2: it needs "text" or "file", one of them$'),
     "both": (line("b", text="x", file="y.txt"), "b", r'^line 2: it needs "text" or "file", one of them$'),

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bigbird.data.sentences import Span
 from bigbird.reading.highlights import pieces
-from bigbird.reading.sentences import Span
 
 SPANS = st.lists(st.tuples(st.integers(0, 29), st.integers(1, 10)).map(lambda one: Span(one[0], min(30, sum(one)))))
 

@@ -5,10 +5,10 @@ import os
 
 import pytest
 
+from bigbird.documents.document_files import find_documents
 from bigbird.errors import DataError
 from bigbird.reading import review as module
 from bigbird.reading.asking import AskConfig, AskedQuestion
-from bigbird.reading.document_files import find_documents
 from bigbird.reading.review import Review, review_documents
 from html_pages import parsed
 from small_documents import paragraph, write_docx

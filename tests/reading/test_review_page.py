@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bigbird.documents.document_text import DocumentText, document_text
 from bigbird.reading.asking import AskConfig, AskedQuestion, put_questions
-from bigbird.reading.document_text import DocumentText, document_text
 from bigbird.reading.page_style import percent
 from bigbird.reading.review_index import IndexCell, IndexRow, index_page
 from bigbird.reading.review_page import document_page

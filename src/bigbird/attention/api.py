@@ -53,6 +53,8 @@ def block_sparse_attention(
     pattern          for ceil(query_length / block_size) query blocks and as many key blocks as the keys fill; the last
                      block may be partly empty. The same for every example; documents of different lengths are packed
                      into one row (`pack_patterns`).
+                     Where it `is_causal`, query i sees of these keys only those with j <= i, and nothing finite in a
+                     later token changes a bit of the result (NaN or infinity may, within the query's own block).
     key_mask         [batch, key_length] bool, True = real. What stands at a masked key or value, NaN included, never
                      reaches the result or a gradient.
     scale            what q . k is multiplied by; 1 / sqrt(head_dim) unless given

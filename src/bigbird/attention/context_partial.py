@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bigbird.attention import api, gathered
+from bigbird.attention import api, gathered, native_cpu
 from bigbird.attention.api import Backend
 from bigbird.attention.pattern import BlockPattern
 from bigbird.errors import BackendUnavailable
@@ -64,7 +64,7 @@ def attend(problem: Problem, backend: str) -> Partial:
     if backend == "gathered":
         out, log_sum = gathered.attend(*problem[:3], pattern=pattern, key_mask=key_mask, scale=scale)
         return Partial(out, log_sum, None)
-    out, softmax = getattr(torch.ops.bigbird, f"{backend}_attention")(*problem[:3], *_lists(problem))
+    out, softmax = getattr(torch.ops.bigbird, f"{backend}_attention")(*problem[:3], *_lists(problem, backend))
     return Partial(out, _log_sum(softmax, backend, scale), softmax)
 
 
@@ -83,15 +83,16 @@ def gradients(grad_out: Tensor, problem: Problem, merged: Partial, backend: str)
     softmax = softmax.clone()
     _inverse(softmax, backend).copy_(inverse)
     backward = getattr(torch.ops.bigbird, f"{backend}_attention_backward")
-    found: tuple[Tensor, Tensor, Tensor] = backward(grad_out, q, k, v, out, softmax, *_lists(problem))
+    found: tuple[Tensor, Tensor, Tensor] = backward(grad_out, q, k, v, out, softmax, *_lists(problem, backend))
     return found
 
 
-def _lists(problem: Problem) -> tuple[Tensor | int | float | None, ...]:
+def _lists(problem: Problem, backend: str) -> tuple[Tensor | int | float | None, ...]:
     """What follows the tensors in the operators: see `operators.register`."""
-    pattern = problem.pattern
-    lists = (pattern.row_starts, pattern.key_blocks, pattern.key_counts)
-    return *lists, problem.key_mask, pattern.block_size, problem.scale
+    pattern, key_mask, scale = problem[3:]
+    if backend == "native":
+        return native_cpu.lists_of(pattern, key_mask, scale)
+    return pattern.row_starts, pattern.key_blocks, pattern.key_counts, key_mask, pattern.block_size, scale
 
 
 def _log_sum(softmax: Tensor, backend: str, scale: float) -> Tensor:

@@ -113,6 +113,11 @@ def context_plan(
 
     query_length, key_length: tokens of the whole row, where its last block is not full.
     """
+    if pattern.is_causal:
+        raise ShapeError(
+            "a causal pattern cannot be divided over several devices: the ranks' own patterns list tiles out of their "
+            "order in the row. Compute it on one device with block_sparse_attention."
+        )
     query_blocks = owned_blocks(pattern.num_query_blocks, rank=rank, num_ranks=num_ranks)
     key_blocks = owned_blocks(pattern.num_key_blocks, rank=rank, num_ranks=num_ranks)
     query_length = _checked_length("query", query_length, pattern.num_query_blocks, pattern.block_size)

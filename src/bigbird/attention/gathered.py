@@ -143,7 +143,7 @@ def _attend_all(
     out = torch.zeros_like(q)
     log_sum = q.new_full(q.shape[:3], -torch.inf)
     for step in _pieces(pattern, folds=len(q)):
-        piece, piece_log_sum = _attend(q, k, v, is_real, step)
+        piece, piece_log_sum = _attend(q, k, v, is_real, step, is_causal=pattern.is_causal)
         if not step.is_first:
             piece, piece_log_sum = merge(out[:, step.rows], log_sum[:, step.rows], piece, piece_log_sum)
         out[:, step.rows], log_sum[:, step.rows] = piece, piece_log_sum
@@ -155,7 +155,7 @@ def _differentiate(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of the blocks' q, k and v."""
     log_sum = log_sum.masked_fill(log_sum == -torch.inf, torch.inf)  # a query that sees nothing weighs nothing
-    saved = _Saved(*blocks, log_sum, grad_out, delta=(grad_out * out).sum(3))
+    saved = _Saved(*blocks, log_sum, grad_out, (grad_out * out).sum(3), pattern.is_causal)
     grad_q, grad_k, grad_v = (torch.zeros_like(x) for x in blocks[:3])
     for step in _pieces(pattern, folds=len(grad_q)):
         grad_q[:, step.rows] += _query_gradient(saved, step)
@@ -174,6 +174,7 @@ class _Saved(NamedTuple):
     log_sum: Tensor  # [folds, rows, block_size]
     grad_out: Tensor
     delta: Tensor  # [folds, rows, block_size], sum of grad_out * out
+    is_causal: bool
 
 
 def _pieces(pattern: BlockPattern, *, folds: int) -> Iterator[Step]:
@@ -183,13 +184,17 @@ def _pieces(pattern: BlockPattern, *, folds: int) -> Iterator[Step]:
         for start in range(0, len(step.rows), size):
             part = slice(start, start + size)
             log_counts = None if step.log_counts is None else step.log_counts[part]
-            yield Step(step.rows[part], step.blocks[part], log_counts, step.is_first)
+            yield step._replace(rows=step.rows[part], blocks=step.blocks[part], log_counts=log_counts)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, is_real: Tensor | None, step: Step) -> tuple[Tensor, Tensor]:
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, is_real: Tensor | None, step: Step, *, is_causal: bool
+) -> tuple[Tensor, Tensor]:
     """Attention of the step's rows over the step's blocks, and the log of the sum of its weights."""
     scores = _scores(q[:, step.rows], _gather(k, step.blocks), step)
     _hide(scores, is_real, step)
+    if is_causal:
+        _hide_later(scores, step, is_key=False)
     top = scores.amax(3, keepdim=True).clamp_min_(torch.finfo(scores.dtype).min)  # finite where all is hidden
     weights = scores.sub_(top).exp_()
     total = weights.sum(3, keepdim=True)
@@ -209,6 +214,8 @@ def _query_gradient(saved: _Saved, step: Step) -> Tensor:
     keys = _gather(saved.k, step.blocks)
     scores = _scores(saved.q[:, step.rows], keys, step)
     _hide(scores, saved.is_real, step)
+    if saved.is_causal:
+        _hide_later(scores, step, is_key=False)
     weights = scores.sub_(saved.log_sum[:, step.rows, :, None]).exp_()
     grad_weights = saved.grad_out[:, step.rows] @ _gather(saved.v, step.blocks).transpose(2, 3)
     return weights.mul_(grad_weights.sub_(saved.delta[:, step.rows, :, None])) @ keys
@@ -218,6 +225,8 @@ def _key_and_value_gradient(saved: _Saved, step: Step) -> tuple[Tensor, Tensor]:
     """Here the step's rows are key blocks and its blocks the query blocks that see them."""
     queries, grad_out = _gather(saved.q, step.blocks), _gather(saved.grad_out, step.blocks)
     scores = _scores(saved.k[:, step.rows], queries, step)
+    if saved.is_causal:
+        _hide_later(scores, step, is_key=True)
     weights = scores.sub_(_gather(saved.log_sum, step.blocks)[:, :, None]).exp_()
     if saved.is_real is not None:
         weights.masked_fill_(~saved.is_real[:, step.rows, :, None], 0)
@@ -239,6 +248,20 @@ def _scores(rows: Tensor, others: Tensor, step: Step) -> Tensor:
 def _hide(scores: Tensor, is_real: Tensor | None, step: Step) -> None:
     if is_real is not None:
         scores.masked_fill_(~_gather(is_real, step.blocks)[:, :, None], -torch.inf)
+
+
+def _hide_later(scores: Tensor, step: Step, *, is_key: bool) -> None:
+    """Hide the keys behind their query; is_key: the step's rows are key blocks, its blocks query blocks.
+
+    Rows and columns are as many, so that one head's places lie alike among both.
+    """
+    size, width = scores.shape[2], step.blocks.shape[1]
+    first, last = (0, width - step.num_later) if is_key else (step.num_earlier, width)
+    within = torch.arange(size, device=scores.device)
+    row = step.rows[:, None] * size + within
+    column = (step.blocks[:, first:last, None] * size + within).flatten(1)
+    later = column[:, None] < row[:, :, None] if is_key else column[:, None] > row[:, :, None]
+    scores[..., first * size : last * size].masked_fill_(later, -torch.inf)
 
 
 def _gather(x: Tensor, blocks: Tensor) -> Tensor:

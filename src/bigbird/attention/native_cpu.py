@@ -22,7 +22,7 @@ from bigbird.errors import BackendUnavailable, ShapeError
 # Fastest first; each is a library of its own, asked whether this processor has what it needs.
 BUILDS = ("avx512_amx", "avx512_bf16", "avx512", "avx2", "generic")
 
-_ABI = 3  # BIGBIRD_ABI in native/problem.h
+_ABI = 5  # BIGBIRD_ABI in native/problem.h
 _FOLDER = Path(__file__).with_name("native")
 ELEMENTS = {torch.float32: 0, torch.bfloat16: 1}  # ElementType of native/problem.h
 
@@ -48,10 +48,14 @@ def instruction_set() -> str | None:
 
 def forward(q: Tensor, k: Tensor, v: Tensor, *, pattern: BlockPattern, key_mask: Tensor | None, scale: float) -> Tensor:
     """See `api.block_sparse_attention`. Products of bfloat16 are summed in float32."""
-    out: Tensor = torch.ops.bigbird.native_attention(
-        q, k, v, pattern.row_starts, pattern.key_blocks, pattern.key_counts, key_mask, pattern.block_size, scale
-    )[0]
+    out: Tensor = torch.ops.bigbird.native_attention(q, k, v, *lists_of(pattern, key_mask, scale))[0]
     return out
+
+
+def lists_of(pattern: BlockPattern, key_mask: Tensor | None, scale: float) -> tuple[Tensor | int | float | None, ...]:
+    """What follows the tensors in both operators: a pattern's lists, the mask and three numbers."""
+    lists = (pattern.row_starts, pattern.key_blocks, pattern.key_counts)
+    return *lists, key_mask, pattern.block_size, scale, pattern.is_causal
 
 
 @opaque
@@ -87,7 +91,7 @@ _CURE = "install a C++ compiler (Debian, Ubuntu: apt install g++) and install bi
 
 
 class _Lists(NamedTuple):
-    """What follows the tensors in both operators: a pattern's lists, the mask and two numbers."""
+    """What `lists_of` gives, named."""
 
     row_starts: Tensor
     key_blocks: Tensor
@@ -95,9 +99,12 @@ class _Lists(NamedTuple):
     key_mask: Tensor | None
     block_size: int
     scale: float
+    is_causal: bool
 
 
-class _View(ctypes.Structure):
+class View(ctypes.Structure):
+    """`TensorView` of native/problem.h, field by field."""
+
     _fields_ = (
         ("data", ctypes.c_void_p),
         ("batch", ctypes.c_int64),
@@ -113,13 +120,12 @@ class _Problem(ctypes.Structure):
         ("element", ctypes.c_int32),
         ("num_threads", ctypes.c_int32),
         *((name, ctypes.c_int64) for name in ("batch", "heads", "query_length", "key_length", "head_dim")),
-        ("block_size", ctypes.c_int64),
-        ("num_lists", ctypes.c_int64),
+        *((name, ctypes.c_int64) for name in ("block_size", "is_causal", "num_lists")),
         *((name, ctypes.c_void_p) for name in ("row_starts", "key_blocks", "key_counts", "key_mask")),
         ("scale", ctypes.c_float),
-        *((name, _View) for name in ("q", "k", "v", "out")),
+        *((name, View) for name in ("q", "k", "v", "out")),
         ("softmax", ctypes.c_void_p),
-        *((name, _View) for name in ("grad_out", "grad_q", "grad_k", "grad_v")),
+        *((name, View) for name in ("grad_out", "grad_q", "grad_k", "grad_v")),
     )
 
 
@@ -158,6 +164,7 @@ def _result_like(x: Tensor) -> Tensor:
 
 operators.register(
     "native_attention",
+    numbers="int block_size, float scale, bool is_causal",
     devices=("CPU",),
     forward=_forward,
     forward_results=_forward_results,
@@ -236,6 +243,7 @@ def _call(function: str, views: dict[str, Tensor], softmax: Tensor, lists: _List
         key_length=k.shape[2],
         head_dim=q.shape[3],
         block_size=lists.block_size,
+        is_causal=lists.is_causal,
         num_lists=(len(starts) - 1) // num_query_blocks,
         row_starts=starts.data_ptr(),
         key_blocks=blocks.data_ptr(),
@@ -243,7 +251,7 @@ def _call(function: str, views: dict[str, Tensor], softmax: Tensor, lists: _List
         key_mask=None if mask is None else mask.data_ptr(),
         scale=lists.scale,
         softmax=softmax.data_ptr(),
-        **{name: _View(x.data_ptr(), *x.stride()[:3]) for name, x in views.items()},
+        **{name: View(x.data_ptr(), *x.stride()[:3]) for name, x in views.items()},
     )
     if getattr(library, function)(ctypes.byref(problem)):
         raise MemoryError("block_sparse_attention: no memory left for the kernels' scratch space")

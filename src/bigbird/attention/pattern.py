@@ -39,6 +39,15 @@ class BlockPattern:
     the lists are stored once and `num_heads` says for how many heads they stand.
 
     row_starts: int64 [rows + 1]    key_blocks: int64 [pairs]    key_counts: int64 [pairs], each at least 1
+
+    is_causal  of the listed blocks a query sees only the keys at its own place and before, both counted in tokens from
+               the start of the row: a decoder's self-attention. Two tokens a block:
+
+            block 0 | block 1               block 0 | block 1
+        0      1    |    .             0     1  .   |   .  .
+        1      1    |    1             1     1  1   |   .  .
+                                       2     1  1   |   1  .
+           listed                      3     1  1   |   1  1     seen
     """
 
     block_size: int
@@ -48,6 +57,15 @@ class BlockPattern:
     row_starts: Tensor
     key_blocks: Tensor
     key_counts: Tensor
+    is_causal: bool = False
+
+    def __post_init__(self) -> None:
+        if self.is_causal and self.num_query_blocks != self.num_key_blocks:
+            raise ShapeError(
+                f"a causal pattern is for self-attention, where queries and keys are the same tokens; got "
+                f"{self.num_query_blocks} query blocks and {self.num_key_blocks} key blocks. Leave cross-attention as "
+                f"it is: a decoder may see all of the document it reads."
+            )
 
     @classmethod
     def from_counts(cls, counts: Tensor, *, block_size: int) -> BlockPattern:
@@ -118,7 +136,10 @@ class BlockPattern:
 
     @cached_property
     def transposed(self) -> BlockPattern:
-        """The same pairs listed by key block: which query blocks see it. The backward pass walks these lists."""
+        """The same pairs listed by key block: which query blocks see it. The backward pass walks these lists.
+
+        Of a causal pattern, too, these are the same pairs, of tokens as well: rows are keys, and see later queries.
+        """
         num_rows = self.num_lists // self.num_query_blocks * self.num_key_blocks
         row, lengths = torch.arange(self.num_lists, device=self.device), self.row_starts.diff()
         rows = torch.repeat_interleave(row // self.num_query_blocks * self.num_key_blocks, lengths) + self.key_blocks
@@ -134,18 +155,19 @@ class BlockPattern:
         )
 
     def counts(self) -> Tensor:
-        """The pattern as a table for people and tests: int64 [heads, query_blocks, key_blocks], 0 where unseen."""
+        """The pattern as a table for people and tests: int64 [heads, query_blocks, key_blocks], 0 where unlisted."""
         table = torch.zeros(self.num_lists, self.num_key_blocks, dtype=torch.int64, device=self.device)
         table[self.rows, self.key_blocks] = self.key_counts
         return table.view(-1, self.num_query_blocks, self.num_key_blocks).repeat(
             self.num_heads if self.heads_share_lists else 1, 1, 1
         )
 
-    def block_causal(self) -> BlockPattern:
-        """The pattern without the key blocks that come after the query block."""
+    def causal(self) -> BlockPattern:
+        """The pattern for tokens written one after the other: without later blocks, and `is_causal`."""
         visible = self.key_blocks <= self.rows % self.num_query_blocks
         return replace(
             self,
+            is_causal=True,
             row_starts=_starts(torch.bincount(self.rows[visible], minlength=self.num_lists)),
             key_blocks=self.key_blocks[visible],
             key_counts=self.key_counts[visible],
@@ -212,6 +234,11 @@ def _agreeing(patterns: Sequence[BlockPattern]) -> BlockPattern:
             raise ShapeError(
                 f"patterns packed together must agree: got block_size {first.block_size} with {first.num_heads} heads "
                 f"and block_size {pattern.block_size} with {pattern.num_heads} heads"
+            )
+        if first.is_causal != pattern.is_causal:
+            raise ShapeError(
+                "patterns packed together must agree: some are causal and some are not. Make the others causal with "
+                "pattern.causal(), the empty ones behind the last document too."
             )
     return first
 

@@ -27,6 +27,8 @@ def weights(q: Tensor, k: Tensor, *, pattern: BlockPattern, key_mask: Tensor | N
     """
     query_length, key_length = q.shape[2], k.shape[2]
     counts = pattern.counts().repeat_interleave(pattern.block_size, 1).repeat_interleave(pattern.block_size, 2)
+    if pattern.is_causal:
+        counts = counts.tril()
     counts = counts[:, :query_length, :key_length].expand(len(q), -1, -1, -1)
     if key_mask is not None:
         hidden = ~key_mask[:, None, :, None]

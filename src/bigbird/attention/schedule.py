@@ -21,12 +21,18 @@ class Step(NamedTuple):
     blocks      int64 [items, width], place of each key block in [heads * key_blocks] (or [key_blocks] if heads share)
     log_counts  float64 [items, width], log of how often a block counts, -inf in an empty slot; None when all are 0
     is_first    False when the rows were begun by an earlier step and this one adds to them
+
+    Of a causal pattern, where only the slots between these two need a look at single tokens; else 0:
+    num_earlier  slots at the start that hold a block before the row's own place in every row
+    num_later    slots at the end that hold a block behind it in every row
     """
 
     rows: Tensor
     blocks: Tensor
     log_counts: Tensor | None
     is_first: bool
+    num_earlier: int = 0
+    num_later: int = 0
 
 
 _steps: weakref.WeakKeyDictionary[BlockPattern, tuple[Step, ...]] = weakref.WeakKeyDictionary()
@@ -70,4 +76,14 @@ def _step(pattern: BlockPattern, rows: Tensor, *, start: int, width: int) -> Ste
     blocks = pattern.key_blocks[slots] + head[:, None] * pattern.num_key_blocks
     counts = pattern.key_counts[slots].masked_fill(is_empty, 0)
     log_counts = None if bool((counts == 1).all()) else counts.double().log()
-    return Step(rows, blocks, log_counts, is_first=start == 0)
+    step = Step(rows, blocks, log_counts, is_first=start == 0)
+    if not pattern.is_causal:
+        return step
+    return step._replace(
+        num_earlier=_num_leading((blocks < rows[:, None]).all(0)),
+        num_later=_num_leading((blocks > rows[:, None]).all(0).flip(0)),
+    )
+
+
+def _num_leading(flags: Tensor) -> int:
+    return int(flags.long().cumprod(0).sum())

@@ -24,7 +24,10 @@ _MIN_CAPABILITY = (8, 0)  # bfloat16 in tensor cores, asynchronous copies
 
 
 def why_not(q: Tensor, pattern: BlockPattern, /) -> str | None:
-    """Needs an NVIDIA GPU, Triton, half or single precision, head_dim up to 128, and blocks of 16, 32, 64 or 128."""
+    """Needs an NVIDIA GPU, Triton, half or single precision, head_dim up to 128, and blocks of 16, 32, 64 or 128.
+
+    The pattern must not be causal.
+    """
     if q.device.type != "cuda":
         return f"it computes on a CUDA device, the tensors are on {q.device}"
     if q.dtype not in _DTYPES:
@@ -33,6 +36,8 @@ def why_not(q: Tensor, pattern: BlockPattern, /) -> str | None:
         return f"it computes head_dim up to {MAX_HEAD_DIM}, got {q.shape[3]}"
     if pattern.block_size not in BLOCK_SIZES:
         return f"it computes block_size {', '.join(map(str, BLOCK_SIZES))}, got {pattern.block_size}"
+    if pattern.is_causal:
+        return "it computes no causal patterns; gathered does"
     return _reason(q.device.index or 0) or None
 
 
@@ -56,6 +61,7 @@ def _reason(device: int) -> str:
 
 operators.register(
     "triton_attention",
+    numbers="int block_size, float scale",
     devices=("CUDA", "CPU"),  # on CPU tensors the kernels run in Triton's interpreter, for tests: `why_not` says no
     forward=triton_launch.forward,
     forward_results=triton_launch.forward_results,

@@ -3,7 +3,7 @@
 # The order in which --help lists the commands.
 # isort: off
 from bigbird.cli import training, windows, windows_chromatin, using, calibrating
-from bigbird.cli import asking, variants, explaining, representing, about
+from bigbird.cli import asking, summarizing, variants, explaining, representing, about
 
 # isort: on
 from bigbird.cli.entry import app, main
@@ -16,6 +16,7 @@ __all__ = [
     "explaining",
     "main",
     "representing",
+    "summarizing",
     "training",
     "using",
     "variants",

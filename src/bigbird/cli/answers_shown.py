@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from bigbird.documents.document_text import DocumentText
     from bigbird.reading.asking import Answered, LocatedAnswer
-    from bigbird.reading.document_text import DocumentText
 
 _MAX_LETTERS = 240  # of the sentence on either side of an answer, and of the answer in its line
 

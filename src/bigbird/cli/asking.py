@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bigbird.cli.arguments import new_file, watched
+from bigbird.cli.arguments import watched
+from bigbird.cli.batches import BatchWords, run_batch
 from bigbird.cli.entry import app, say
 from bigbird.errors import InputError
 
@@ -106,8 +107,8 @@ def _asked(question: str | None, more: Sequence[str], file: Path | None) -> list
 def _ask_document(data: Path, asked: Sequence[AskedQuestion], config: AskConfig, model: str, *, as_json: bool) -> None:
     from bigbird.cli.answers_shown import show_answers
     from bigbird.data.files import json_text
+    from bigbird.documents.document_files import read_document
     from bigbird.reading import asking
-    from bigbird.reading.document_files import read_document
 
     document = read_document(data)
     for remark in document.remarks:
@@ -124,40 +125,29 @@ def _ask_batch(data: Path, out: str | None, config: AskConfig, model: str) -> No
     """Answer the lines of a batch that have no answer yet."""
     from dataclasses import asdict
 
-    from bigbird.data.files import check_new_file
-    from bigbird.reading.answer_lines import answer_lines, append_lines, check_done, settings_file
-    from bigbird.reading.batch import answer_batch, read_batch
+    from bigbird.documents.batch_lines import LineFields
+    from bigbird.reading.batch import answer_batch
 
-    file = new_file(out, data)
-    if file is None:
-        raise InputError(f"{data} is answered into a file: give --out ANSWERS.jsonl")
-    check_new_file(settings_file(file), data, option=f"--out {file}: the file beside it")
-    num_lines = sum(1 for _ in read_batch(data))
-    if not num_lines:
-        raise InputError(f'{data} holds no lines; write {{"name": …, "question": …, "text": …}} on each')
-    with answer_lines(file, {"model": model, **asdict(config)}) as answers:
-        lines = read_batch(data)
-        done = check_done(answers, lines, file)
-        new, num_left = done, num_lines - done.num_lines
-        if num_left:
-            rows = answer_batch(opened_reader(model), lines, data.parent, config)
-            new = append_lines(answers, watched(rows, num_left, "questions"))
-    num_errors = done.num_errors + (new.num_errors if num_left else 0)
-    before = f", {done.num_lines:,} of them from before" if done.num_lines else ""
-    faults = f"; {num_errors:,} could not be answered, their lines tell why" if num_errors else ""
-    say(f"{num_lines:,} lines are in {file}{before}{faults}")
-    if num_errors:
-        raise typer.Exit(1)
+    form = '{"name": …, "question": …, "text": …}'
+    run_batch(
+        data,
+        out,
+        lambda lines: answer_batch(opened_reader(model), lines, data.parent, config),
+        settings={"model": model, **asdict(config)},
+        fields=LineFields(),
+        words=BatchWords("answered", "ANSWERS.jsonl", "questions", form),
+    )
 
 
 def _review(data: Path, out: Path, asked: Sequence[AskedQuestion], config: AskConfig, model: str) -> None:
     """Put the questions to every document of a folder, or to one document."""
+    from bigbird.cli.documents_found import documents_of
     from bigbird.cli.review_progress import review_progress
     from bigbird.data.files import check_new_folder
     from bigbird.reading.review import INDEX_FILE, Review, review_documents
 
     check_new_folder(out)
-    documents = _documents(data, out)
+    documents = documents_of(data, out) if data.is_dir() else [data]
     review = Review(questions=tuple(asked), config=config, model=model)
     root = data if data.is_dir() else data.parent
     with review_progress(len(documents), len(asked)) as report:
@@ -169,20 +159,3 @@ def _review(data: Path, out: Path, asked: Sequence[AskedQuestion], config: AskCo
     say(f"{some if len(rows) > 1 or faulty else '1 document'} reviewed; open {out / INDEX_FILE}")
     if faulty:
         raise typer.Exit(1)
-
-
-def _documents(data: Path, out: Path) -> list[Path]:
-    """What is to be reviewed; files that are no documents are told of in one line."""
-    from bigbird.reading.document_files import find_documents
-
-    if not data.is_dir():
-        return [data]
-    if out.resolve() == data.resolve():
-        raise InputError(f"--out {out} is the folder that is read; name another for the review")
-    documents, others = find_documents(data, leave_out=out)
-    if others:
-        some = ", ".join(path.name for path in others[:3]) + (" …" if len(others) > 3 else "")
-        say(f"bigbird: left out, being no documents by their endings: {len(others):,} (such as {some})")
-    if not documents:
-        raise InputError(f"{data} holds no document; a document ends in .txt, .md, .html, .docx or .pdf")
-    return documents

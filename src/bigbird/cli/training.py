@@ -206,13 +206,19 @@ def _folder_of(name: str) -> str:
 def _next_step(run: RunConfig, model: Path) -> str:
     """What to do with the model of a run."""
     from bigbird.data.choice_data import ChoiceData
+    from bigbird.data.gap_data import GapData
     from bigbird.data.long_short_data import LongShortData
     from bigbird.data.multi_hop_files import MultiHopData
     from bigbird.data.prepared import PreparedData
     from bigbird.data.question_files import QuestionData
+    from bigbird.data.summary_data import SummaryData
 
     if isinstance(run.data, ChoiceData | LongShortData | MultiHopData | QuestionData):
         return f"score it with: bigbird evaluate {model} {run.data.validation}"
+    if isinstance(run.data, SummaryData):
+        return f"use it with: bigbird summarize FILE --model {model}"
+    if isinstance(run.data, GapData):
+        return f"go on from it with: bigbird train summarization.small --set start={model}"
     if isinstance(run.data, PreparedData):
         return f"score it with: bigbird evaluate {model} {run.data.corpus}"
     return f"use it with: bigbird predict {model} FILE"

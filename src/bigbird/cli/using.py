@@ -38,8 +38,9 @@ def evaluate(
         Path,
         typer.Argument(
             help="Labelled records: .csv, .tsv or .jsonl, or DeepSEA's .mat, .h5 and .csv. For a model that answers "
-            "questions these: .jsonl, .json. Or the folder of a corpus or a window set. For a model of chromatin "
-            "profiles also peaks: .bed, .narrowPeak (with --genome).",
+            "questions these: .jsonl, .json; for one that sums texts up documents with summaries: .jsonl, .parquet. Or "
+            "the folder of a corpus or a window set. For a model of chromatin profiles also peaks: .bed, .narrowPeak "
+            "(with --genome).",
             readable=False,
         ),
     ],
@@ -243,15 +244,21 @@ def scored_records(
     predictor: Predictor, model: str, data: Path, genome: list[Path] | None, region: list[str] | None
 ) -> Sequence[Item]:
     """Labelled records: of a table, of a model that answers questions these, or of bins those of peaks in regions."""
-    from bigbird.tasks import QuestionTask
+    from bigbird.data.summary_data import noted_fields
+    from bigbird.data.summary_files import open_summaries
+    from bigbird.tasks import QuestionTask, Summarization
 
     is_of_peaks = answers_in_bins(predictor) and holds_peaks(data)
     if region and not is_of_peaks:
         raise InputError("--region is for a model of chromatin profiles and a file of peaks (.bed, .narrowPeak)")
-    if isinstance(predictor.loaded.task, QuestionTask):
-        if genome:
-            raise InputError(f"--genome is for records of DNA, and {model} answers questions about texts")
-        return questions_for(predictor.loaded.task, data)
+    task = predictor.loaded.task
+    if isinstance(task, QuestionTask | Summarization) and genome:
+        does = "sums texts up" if isinstance(task, Summarization) else "answers questions about texts"
+        raise InputError(f"--genome is for records of DNA, and {model} {does}")
+    if isinstance(task, Summarization):
+        return open_summaries(data, noted_fields(predictor.loaded.notes))
+    if isinstance(task, QuestionTask):
+        return questions_for(task, data)
     if is_of_peaks:
         return records_of_peaks(predictor, data, genome, region)
     return records_for(predictor, model, data, genome)
@@ -359,9 +366,14 @@ def records_for(predictor: Predictor, model: str, data: Path, genome: list[Path]
     from bigbird.data.deepsea_files import is_deepsea
     from bigbird.data.records import read_records
     from bigbird.genomics.deepsea import DeepSeaData, whole_bins
-    from bigbird.tasks import QuestionTask, SpanQA
+    from bigbird.tasks import QuestionTask, SpanQA, Summarization
     from bigbird.tokenizers import TextTokenizer
 
+    if isinstance(predictor.loaded.task, Summarization):
+        raise InputError(
+            f"{model} sums texts up, and records are none. Use it with: bigbird summarize FILE --model {model}; or "
+            f"score it on documents with summaries: bigbird evaluate {model} DOCUMENTS.jsonl"
+        )
     if isinstance(predictor.loaded.task, SpanQA):
         raise InputError(
             f"{model} answers questions, and records have none. Ask it: bigbird ask; or score it on a file of "

@@ -12,7 +12,8 @@ from bigbird.data.corpus_files import CorpusFile
 from bigbird.data.files import read_lines
 from bigbird.data.genome_documents import GenomeWalk, genome_documents
 from bigbird.data.json_files import json_lines
-from bigbird.errors import DataError, require
+from bigbird.data.parquet_rows import parquet_rows
+from bigbird.errors import DataError
 
 
 class Document(NamedTuple):
@@ -31,6 +32,7 @@ class Document(NamedTuple):
     held_out: bool = False
 
 
+_CURE = "Name the field with --text-field or --name-field, in a run with --set data.text_field=NAME."
 _SURROGATE = re.compile("[\ud800-\udfff]")  # in names of files and in JSON: half a character, which nothing can write
 
 
@@ -73,26 +75,8 @@ def _documents_of(file: CorpusFile, reading: Reading) -> Iterator[Document]:
 
 
 def _parquet_rows(path: Path, reading: Reading) -> Iterator[tuple[int, Mapping[str, object]]]:
-    """Rows counted from 1, with the columns wanted."""
-    parquet = require("pyarrow.parquet", extra="parquet", purpose=f"reading {path}")
-    wanted = {name.partition(".")[0] for name in (reading.text_field, reading.name_field) if name}
-    number = 0
-    try:
-        with parquet.ParquetFile(path) as file:
-            missing = wanted - set(file.schema_arrow.names)
-            if missing:
-                raise DataError(
-                    f"{path}: there is no column {min(missing)!r} (it has {', '.join(file.schema_arrow.names)}). Name "
-                    f"the column with --text-field or --name-field."
-                )
-            for batch in file.iter_batches(columns=sorted(wanted), batch_size=64):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-    except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError; ours pass through
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} cannot be read as Parquet, after row {number}: {error}") from None
+    needed = {name.partition(".")[0] for name in (reading.text_field, reading.name_field) if name}
+    return parquet_rows(path, needed, cure=_CURE)
 
 
 def _field(row: Mapping[str, object], name: str, where: str) -> str:
@@ -108,7 +92,7 @@ def _parts(value: object, path: list[str], name: str, where: str) -> Iterator[st
     elif path:
         if not isinstance(value, Mapping) or path[0] not in value:
             has = f"it has {', '.join(map(str, value))}" if isinstance(value, Mapping) else f"{value!r:.40}"
-            raise DataError(f"{where}: there is no field {name!r} ({has}). Name the field with --text-field.")
+            raise DataError(f"{where}: there is no field {name!r} ({has}). {_CURE}")
         yield from _parts(value[path[0]], path[1:], name, where)
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
         yield str(value)

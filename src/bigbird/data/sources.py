@@ -21,11 +21,12 @@ from bigbird.data.packing import TokenRow
 from bigbird.data.questions import Question
 from bigbird.data.records import Record, labels_of, read_records, stranded_labels
 from bigbird.data.segment_pairs import PairRow
+from bigbird.data.summaries import SummarizedDocument
 from bigbird.errors import ConfigError
 from bigbird.tokenizers import Tokenizer
 
 Item = (
-    Record | TokenRow | PairRow | Question | ChoiceQuestion | LongShortQuestion | MultiHopQuestion
+    Record | TokenRow | PairRow | Question | ChoiceQuestion | LongShortQuestion | MultiHopQuestion | SummarizedDocument
 )  # what a source gives: records to be tokenized, or tokens of a prepared corpus
 
 

@@ -33,7 +33,8 @@ class Reader:
     def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
         if type(loaded.task) not in _ROWS:
-            raise ConfigError("explaining needs a model with labels; this one guesses hidden tokens")
+            name = type(loaded.task).__name__
+            raise ConfigError(f"explaining needs a model with labels; the task of this one, {name}, has none")
         self._turned = columns_of_other_strand(loaded.task.labels)
 
     def prepared(self, sequences: Sequence[str], places: Sequence[int]) -> tuple[Batch, list[Example], Sequence[int]]:

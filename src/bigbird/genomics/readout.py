@@ -37,7 +37,7 @@ _ALONG: Mapping[type, _Along] = {BinClassification: _bins, Classification: _whol
 def check_readable(task: Task, purpose: str) -> None:
     """Raise unless the task's predictions can be read along a sequence."""
     if type(task) not in _ALONG:
-        raise ConfigError(f"{purpose} needs a model with labels; this one guesses hidden tokens")
+        raise ConfigError(f"{purpose} needs a model with labels; the task of this one, {type(task).__name__}, has none")
 
 
 def probabilities_along(task: Task, prediction: Prediction, length: int) -> NDArray[np.floating[Any]]:

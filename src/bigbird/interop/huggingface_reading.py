@@ -44,7 +44,9 @@ def load(folder: str | Path, graph: HubGraph, module: type[Model]) -> Model:
     model = _empty(kind, hub, config, source)
     pairs = list(kind.pairs(family.names, config))
     _check_fit(place, stored, _expected(model, pairs), family, kind)
-    model.load_state_dict(to_ours(_read(place, stored, pairs, family.names, kind), pairs), assign=True)
+    originals = [name for pair in pairs for name in pair.theirs]
+    copies = [name for name in kind.tied if name in stored]
+    model.load_state_dict(to_ours(read_with_copies(place, stored, originals, copies, family.names), pairs), assign=True)
     assert isinstance(model, module)
     return model.eval()
 
@@ -134,11 +136,10 @@ def _some(names: list[str]) -> str:
     return named if len(names) <= _NAMED else f"{named} and {len(names) - _NAMED} more"
 
 
-def _read(
-    place: Path, stored: Mapping[str, StoredTensor], pairs: list[Pair], names: Names, kind: Kind
+def read_with_copies(
+    place: Path, stored: Mapping[str, StoredTensor], originals: list[str], copies: list[str], names: Names
 ) -> dict[str, Tensor]:
-    originals = [name for pair in pairs for name in pair.theirs]
-    copies = [name for name in kind.tied if name in stored]
+    """The tensors' values; refuses copies that are not what they repeat."""
     wanted = [stored[name] for name in originals + copies]
     for copy in copies:
         if (stored[copy].dtype, stored[copy].shape) != (stored[names.tied[copy]].dtype, stored[names.tied[copy]].shape):

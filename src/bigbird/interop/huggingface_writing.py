@@ -63,7 +63,7 @@ def save(
     if config.pattern.graph == "checkpoint":
         values.pop("bigbird_graph", None)  # of a `like` that was trained with another
     own = to_theirs(model.state_dict(), kind.pairs(given.family.names, config))
-    dtype = _one_type(own)
+    dtype = one_type(own)
     values["torch_dtype" if "torch_dtype" in values else "dtype"] = str(dtype).removeprefix("torch.")
     if not kind.is_part:
         values["architectures"] = [kind.architecture]
@@ -149,7 +149,8 @@ def _check_depends(like: _Like, values: Mapping[str, Any]) -> None:
             )
 
 
-def _one_type(weights: Mapping[str, Tensor]) -> torch.dtype:
+def one_type(weights: Mapping[str, Tensor]) -> torch.dtype:
+    """The number type of all of them."""
     types = {tensor.dtype for tensor in weights.values()}
     if len(types) > 1:
         spelled = ", ".join(sorted(str(one).removeprefix("torch.") for one in types))

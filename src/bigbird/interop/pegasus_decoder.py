@@ -1,13 +1,14 @@
-"""The decoder of a BigBirdPegasus in a folder: which tensors of which shape its config.json asks for."""
+"""The decoder of a BigBirdPegasus in a folder: which tensors of which shape its config.json asks for, and ours."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bigbird import config as configs
 from bigbird.errors import CheckpointError, ConfigError
+from bigbird.interop.huggingface_names import Pair
 from bigbird.interop.huggingface_pegasus import PegasusConfig
 from bigbird.interop.huggingface_settings import shortened
 
@@ -63,6 +64,36 @@ def decoder_shapes(sizes: DecoderSizes, hub: PegasusConfig) -> dict[str, tuple[i
             shapes |= _norm(f"{layer}.{name}", width)
         shapes |= _linear(f"{layer}.fc1", inner, width) | _linear(f"{layer}.fc2", width, inner)
     return shapes
+
+
+_IN_A_LAYER = {
+    "blocks.{}.attention.output": "self_attn.out_proj",
+    "blocks.{}.attention_norm": "self_attn_layer_norm",
+    "blocks.{}.feed_forward.inner": "fc1",
+    "blocks.{}.feed_forward.output": "fc2",
+    "blocks.{}.feed_forward_norm": "final_layer_norm",
+    "cross.{}.attention.query": "encoder_attn.q_proj",
+    "cross.{}.attention.output": "encoder_attn.out_proj",
+    "cross.{}.attention_norm": "encoder_attn_layer_norm",
+}
+_TOGETHER = {
+    "blocks.{}.attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "cross.{}.attention.keys_values": ("encoder_attn.k_proj", "encoder_attn.v_proj"),
+}
+
+
+def decoder_pairs(num_layers: int, *, has_bias: bool) -> Iterator[Pair]:
+    """Tensors of our decoder in a `Seq2Seq`, and theirs; has_bias: the projections of attention have one."""
+    yield Pair("decoder.positions.weight", (DECODER_TABLE,))
+    together = {**{ours: (theirs,) for ours, theirs in _IN_A_LAYER.items()}, **_TOGETHER}
+    for kind in ("weight", "bias"):
+        yield Pair(f"decoder.final_norm.{kind}", (f"model.decoder.layernorm_embedding.{kind}",))
+        for layer in range(num_layers):
+            for ours, theirs in together.items():
+                is_projection = theirs[0].startswith(("self_attn.", "encoder_attn."))
+                if kind == "weight" or has_bias or not is_projection:
+                    names = tuple(f"model.decoder.layers.{layer}.{name}.{kind}" for name in theirs)
+                    yield Pair(f"decoder.{ours.format(layer)}.{kind}", names)
 
 
 def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:

@@ -15,6 +15,7 @@ from bigbird.model.attention_layer import SelfAttention, Visibility
 from bigbird.model.linear import Linear
 
 Norm = Literal["post", "pre"]
+Layer = Callable[[Tensor], Tensor]
 _ROWS_AT_ONCE = 512
 
 
@@ -60,9 +61,18 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor, pattern: BlockPattern | ShardPattern, visibility: Visibility) -> Tensor:
         """[total, hidden] -> [total, hidden]."""
-        x = self._with_residual(x, self.attention_norm, lambda y: self.attention(y, pattern, visibility))
-        return self._with_residual(x, self.feed_forward_norm, self.feed_forward)
+        return self.fed(self.attended(x, lambda y: self.attention(y, pattern, visibility)))
 
-    def _with_residual(self, x: Tensor, norm: nn.LayerNorm, layer: Callable[[Tensor], Tensor]) -> Tensor:
-        changed: Tensor = self.dropout(layer(norm(x) if self.norm == "pre" else x))
-        return x + changed if self.norm == "pre" else norm(x + changed)
+    def attended(self, x: Tensor, attend: Layer) -> Tensor:
+        """The block's first half, with whatever stands for its attention."""
+        return with_residual(x, attend, self.attention_norm, norm=self.norm, dropout=self.dropout)
+
+    def fed(self, x: Tensor) -> Tensor:
+        """The block's second half."""
+        return with_residual(x, self.feed_forward, self.feed_forward_norm, norm=self.norm, dropout=self.dropout)
+
+
+def with_residual(x: Tensor, layer: Layer, layer_norm: nn.LayerNorm, *, norm: Norm, dropout: nn.Dropout) -> Tensor:
+    """What `EncoderBlock` says of post and pre: [total, hidden] -> [total, hidden]."""
+    changed: Tensor = dropout(layer(layer_norm(x) if norm == "pre" else x))
+    return x + changed if norm == "pre" else layer_norm(x + changed)

@@ -139,7 +139,7 @@ class Encoder(nn.Module):
         self.embeddings = _embeddings(config)
         self.layers = nn.ModuleList(_block(config) for _ in range(config.num_layers))
         self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.norm == "pre" else None
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward(
         self,
@@ -275,7 +275,7 @@ def _block(config: EncoderConfig) -> EncoderBlock:
     )
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     """Truncated normal of width 0.02, zero biases, unit norms (BERT; google-research/bigbird, core/modeling.py)."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)

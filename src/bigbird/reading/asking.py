@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from bigbird.data.sentences import Sentences, Span
+from bigbird.documents.document_text import DocumentText
 from bigbird.errors import ConfigError
-from bigbird.reading.document_text import DocumentText
-from bigbird.reading.sentences import Sentences, Span
 
 
 class FoundText(Protocol):

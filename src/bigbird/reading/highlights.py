@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from bigbird.reading.sentences import Span
+from bigbird.data.sentences import Span
 
 
 class Piece(NamedTuple):

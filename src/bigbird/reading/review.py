@@ -12,10 +12,10 @@ from typing import Any
 
 from bigbird.data.files import json_text, written_whole
 from bigbird.data.folder_lock import folder_lock
+from bigbird.documents.document_files import read_document
+from bigbird.documents.document_text import DocumentText
 from bigbird.errors import DataError, InputError, MissingDependency
 from bigbird.reading.asking import Answered, AskConfig, AskedQuestion, AsksText, as_json, put_questions
-from bigbird.reading.document_files import read_document
-from bigbird.reading.document_text import DocumentText
 from bigbird.reading.review_index import IndexRow, cells_of, index_page
 from bigbird.reading.review_page import document_page
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from bigbird.data.sentences import Span
+from bigbird.documents.document_text import DocumentText
 from bigbird.reading.asking import Answered, LocatedAnswer
-from bigbird.reading.document_text import DocumentText
 from bigbird.reading.highlights import Piece, pieces
 from bigbird.reading.page_style import framed, percent, written
-from bigbird.reading.sentences import Span
 
 _MAX_LINK_LETTERS = 300  # of an answer in the list; the whole of it is marked in the text
 

@@ -27,6 +27,10 @@ RECIPES = {
     "multi_hop.small": "Answers with the sentences that support them, from questions in HotpotQA's format",
     "question_answering.spans": "Answers as places in documents of any length, from questions in files of your own",
     "question_answering.triviaqa_base": "The same at the paper's base size and settings for TriviaQA, for GPUs",
+    "summarization.gap_sentences": "Pretraining for summaries on any texts: their principal sentences, written again",
+    "summarization.pegasus_large": "Summaries at the paper's large size and settings, for GPUs",
+    "summarization.roberta_base": "Summaries at the paper's base size, encoder and decoder coupled, for GPUs",
+    "summarization.small": "Summaries of documents of any length, from documents with summaries in files of your own",
     "text.pretrain": "Masked-language-model pretraining on the text of a prepared corpus, in a laptop's size",
     "text.pretrain_base": "The same in the paper's base size and settings, for GPUs",
 }

@@ -13,10 +13,11 @@ from bigbird.tasks.multi_hop_decoding import MultiHopReading
 from bigbird.tasks.multi_hop_qa import MultiHopQA
 from bigbird.tasks.span_decoding import SpanAnswer, SpanAnswers
 from bigbird.tasks.span_qa import SpanQA
+from bigbird.tasks.summarization import Summarization, WrittenSummary
 from bigbird.tasks.token_classification import TokenClassification, TokenLabels
 
 QuestionTask = ChoiceQA | LongShortQA | MultiHopQA | SpanQA  # what is asked about texts
-AnyTask = BinClassification | Classification | MaskedLM | QuestionTask | TokenClassification
+AnyTask = BinClassification | Classification | MaskedLM | QuestionTask | Summarization | TokenClassification
 
 TASKS: dict[str, type[AnyTask]] = {
     "bin-classification": BinClassification,
@@ -26,6 +27,7 @@ TASKS: dict[str, type[AnyTask]] = {
     "masked-lm": MaskedLM,
     "multi-hop-qa": MultiHopQA,
     "span-qa": SpanQA,
+    "summarization": Summarization,
     "token-classification": TokenClassification,
 }
 
@@ -53,7 +55,9 @@ __all__ = [
     "SpanAnswer",
     "SpanAnswers",
     "SpanQA",
+    "Summarization",
     "Task",
     "TokenClassification",
     "TokenLabels",
+    "WrittenSummary",
 ]

@@ -17,7 +17,7 @@ from bigbird.attention import DocumentLayout, Layout
 from bigbird.model.encoder import EncoderConfig
 from bigbird.model.heads import Bins
 from bigbird.tasks.metrics import Estimate
-from bigbird.tokenizers import Tokenizer
+from bigbird.tokenizers import TextTokenizer, Tokenizer
 
 Purpose = Literal["train", "predict"]
 Prediction = Any  # each task has its own small class
@@ -42,6 +42,9 @@ class Example(NamedTuple):
     first_token  number, among a document's tokens, of the first that stands in the window; 0 unless the task asks
     global_tokens  so many tokens at the window's start see all and are seen by all, rounded up to whole blocks; -1: as
                  many as the model's pattern says
+    written      int64, what a decoder shall learn to write, its first and last token included; None where there is no
+                 decoder, or nothing to learn
+    reading      of texts that a decoder sums up, None of others
     """
 
     record: int
@@ -56,6 +59,27 @@ class Example(NamedTuple):
     bins: NDArray[np.int64] | None = None
     first_token: int = 0
     global_tokens: int = -1
+    written: NDArray[np.int64] | None = None
+    reading: Reading | None = None
+
+
+class Reading(NamedTuple):
+    """How a text was read, for what is written about it.
+
+    tokenizer     turns what is written into text again
+    num_left_out  tokens of the text's end that there was no room for
+    """
+
+    tokenizer: TextTokenizer
+    num_left_out: int
+
+
+class Written(NamedTuple):
+    """What a decoder learns to write, packed by `layout`: behind each of token_ids stands that of next_ids."""
+
+    token_ids: Tensor
+    next_ids: Tensor
+    layout: DocumentLayout
 
 
 class Batch(NamedTuple):
@@ -67,6 +91,7 @@ class Batch(NamedTuple):
     token_types       int64 [total]; None where every example is one text
     order             int64 [examples], see `Example`; None where nobody asks
     bins              of all examples, one behind the other; None for tasks without bins
+    written           of all examples; None where nothing is to be written
     """
 
     token_ids: Tensor
@@ -76,13 +101,17 @@ class Batch(NamedTuple):
     token_types: Tensor | None = None
     order: Tensor | None = None
     bins: Bins | None = None
+    written: Written | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch with its tensors on `device`."""
         types, order = (None if one is None else one.to(device) for one in (self.token_types, self.order))
         targets, weights = self.targets.to(device), self.weights.to(device)
         bins = None if self.bins is None else self.bins.to(device)
-        return Batch(self.token_ids.to(device), self.layout, targets, weights, types, order, bins)
+        written = self.written
+        if written is not None:
+            written = Written(written.token_ids.to(device), written.next_ids.to(device), written.layout)
+        return Batch(self.token_ids.to(device), self.layout, targets, weights, types, order, bins, written)
 
 
 class Loss(NamedTuple):
@@ -152,6 +181,7 @@ def packed(examples: Sequence[Example], *, block_size: int) -> Batch:
         _token_types(examples, layout),
         None if all(example.order < 0 for example in examples) else torch.tensor([e.order for e in examples]),
         _bins(examples, layout),
+        _written(examples, block_size),
     )
 
 
@@ -184,6 +214,16 @@ def _bins(examples: Sequence[Example], layout: DocumentLayout) -> Bins | None:
     return Bins(
         torch.from_numpy(np.concatenate(places)), torch.from_numpy(np.concatenate(sizes)), tuple(map(len, sizes))
     )
+
+
+def _written(examples: Sequence[Example], block_size: int) -> Written | None:
+    texts = [torch.from_numpy(example.written) for example in examples if example.written is not None]
+    if not texts:
+        return None
+    assert len(texts) == len(examples), "some examples have something to write, others do not"
+    layout = DocumentLayout(tuple(len(text) - 1 for text in texts), block_size)
+    before, behind = torch.cat([text[:-1] for text in texts]), torch.cat([text[1:] for text in texts])
+    return Written(layout.pack(before), layout.pack(behind), layout)
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -12,7 +12,16 @@ from torch import nn
 from bigbird.attention import ContextShard, DocumentLayout
 from bigbird.errors import ConfigError
 from bigbird.model.encoder import Encoder, check_rows_divisible
-from bigbird.tasks import AnyTask, Batch, BinClassification, ChoiceQA, Classification, MaskedLM, QuestionTask
+from bigbird.tasks import (
+    AnyTask,
+    Batch,
+    BinClassification,
+    ChoiceQA,
+    Classification,
+    MaskedLM,
+    QuestionTask,
+    Summarization,
+)
 from bigbird.tasks.base import Loss
 
 if TYPE_CHECKING:
@@ -120,6 +129,12 @@ def check_task(task: AnyTask, num_parts: int) -> None:
         raise ConfigError(
             "context parallelism serves tasks with a target for every token (masked language modelling, token labels); "
             "which candidate is right is told by all of them together, which lie on several processes. Set "
+            "training.context_parallel=1."
+        )
+    if num_parts > 1 and isinstance(task, Summarization):
+        raise ConfigError(
+            "context parallelism serves tasks with a target for every token (masked language modelling, token labels); "
+            "a summary is written from all of a document, which lies on several processes. Set "
             "training.context_parallel=1."
         )
     if num_parts > 1 and isinstance(task, QuestionTask):

@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bigbird.errors import ConfigError
 from bigbird.model.encoder import encoder_of
+from bigbird.model.seq2seq import Seq2Seq
 from bigbird.training.block_options import apply_block_options, check_compiler
 from bigbird.training.context import check_divisible, check_num_parts, context_ranks
 from bigbird.training.distributed import Ranks
@@ -137,6 +138,11 @@ def _spread(model: nn.Module, config: TrainingConfig, ranks: Ranks) -> nn.Module
         return model
     if config.sharding == "none":
         return DistributedDataParallel(model)
+    if isinstance(model, Seq2Seq) and model.decoder.config.is_coupled:
+        raise ConfigError(
+            "training.sharding fsdp spreads the encoder's layers, which a coupled decoder uses too, at another time. "
+            "Set training.sharding=none, or task.decoder.is_coupled=false"
+        )
     # Tasks change no output of a model in place, which is what the warning is about.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     half = torch.bfloat16 if config.precision == "bfloat16" else None

@@ -237,14 +237,16 @@ private:
     void visit_keys(const QueryStep& queries, const Unit& unit, int64_t first, int64_t last, float* slots) {
         const int lanes = queries.lanes(), feature_width = static_cast<int>(layout_.row_floats / LANES);
         float *key_gradients[MAX_KEYS], *value_gradients[MAX_KEYS];
+        float* score_rows[MAX_KEYS];
         const Operand *weight_rows[MAX_KEYS], *gradient_rows[MAX_KEYS];  // over the queries
         for (int key = 0; key < MAX_KEYS; ++key) {
+            score_rows[key] = weights_ + key * lanes;
             weight_rows[key] = row_operands(rounded_weights_, weights_, key * lanes);
             gradient_rows[key] = row_operands(rounded_gradients_, gradients_, key * lanes);
         }
         std::vector<float*> query_rows(static_cast<size_t>(head_dim_));
         for (int64_t d = 0; d < head_dim_; ++d) query_rows[static_cast<size_t>(d)] = query_gradients_ + d * lanes;
-        KeySteps<Kind> keys(problem_, batch_, head_, first, last);
+        KeySteps<Kind> keys(problem_, batch_, head_, first, last, queries);
         Rows<Kind> k, v;
         const int64_t features = head_dim_ / PER, queries_depth = (queries.size + PER - 1) / PER;
         while (keys.next()) {
@@ -257,9 +259,19 @@ private:
                 value_gradients[key] = key_gradients[key] + layout_.part_floats;
             }
             const Scale scale{problem_.scale * LOG2_E, keys.log_counts, tops_};
-            const auto weigh = weights_of<Kind>(scale, inverse_sums_, lanes, weights_, rounded_weights_);
-            multiply<Arithmetic, Order::ROWS>(keys.size, features, queries.width, k.features, queries_across_, lanes,
-                                              Alongside<decltype(weigh)>(weigh));
+            const auto score = [&](auto&& finish) {
+                multiply<Arithmetic, Order::ROWS>(keys.size, features, queries.width, k.features, queries_across_,
+                                                  lanes, finish);
+            };
+            if (keys.has_later(queries)) {
+                const SeeEarlier earlier{keys.places, queries.first};
+                score(Keep{score_rows, false});  // where each becomes its weight
+                for_each(weights_, keys.size, lanes,
+                         weights_of<Kind>(scale, inverse_sums_, lanes, weights_, rounded_weights_, earlier));
+            } else {
+                const auto weigh = weights_of<Kind>(scale, inverse_sums_, lanes, weights_, rounded_weights_, SeeAll{});
+                score(Alongside<decltype(weigh)>(weigh));
+            }
             const auto differentiate = gradients_of<Kind>(weights_, deltas_, lanes, gradients_, rounded_gradients_);
             multiply<Arithmetic, Order::ROWS>(keys.size, features, queries.width, v.features, gradients_across_, lanes,
                                               Alongside<decltype(differentiate)>(differentiate));

@@ -53,7 +53,7 @@ public:
         for (int key = 0; key < MAX_KEYS; ++key) score_rows[key] = scores_ + key * lanes;
         std::vector<float*> output_rows(static_cast<size_t>(head_dim_));
         for (int64_t d = 0; d < head_dim_; ++d) output_rows[static_cast<size_t>(d)] = outputs_ + d * lanes;
-        KeySteps<Kind> keys(problem_, item.batch, item.head, item.first, item.last);
+        KeySteps<Kind> keys(problem_, item.batch, item.head, item.first, item.last, queries);
         Rows<Kind> k, v;
         for (bool is_first = true; keys.next(); is_first = false) {
             k.set(keys.k, keys.size, head_dim_, false, key_scratch_);
@@ -62,16 +62,27 @@ public:
                 multiply<Arithmetic, Order::ROWS>(num_keys, head_dim_ / PER, queries.width, k.features, queries_, lanes,
                                                   Keep{score_rows, false});
             };
-            if (is_first) {
-                const int num_keys = std::min(keys.size, FIRST_KEYS);
-                score(num_keys);
-                raise_tops(num_keys, queries.width, true);
-            }
-            weigh_in_registers(k, keys, queries.width);
-            if (has_outgrown(lanes)) {
+            const SeeEarlier earlier{keys.places, queries.first};
+            const bool has_later = keys.has_later(queries);
+            const int first_keys = std::min(keys.size, FIRST_KEYS);
+            if (has_later) {
                 score(keys.size);
+                hide_later(keys.size, lanes, earlier);
+            } else if (is_first) {
+                score(first_keys);
+            }
+            if (is_first) raise_tops(first_keys, queries.width, true);
+            if (has_later)
+                weigh_in_memory(keys, lanes, earlier);
+            else
+                weigh_in_registers(k, keys, queries.width);
+            if (has_outgrown(lanes)) {
+                if (!has_later) score(keys.size);
                 raise_tops(keys.size, queries.width, false);
-                weigh_in_memory(keys, lanes);
+                if (has_later)
+                    weigh_in_memory(keys, lanes, earlier);
+                else
+                    weigh_in_memory(keys, lanes, SeeAll{});
             }
             for (int lane = 0; lane < lanes; ++lane) sum_[lane] += more_[lane];
             multiply<Arithmetic, Order::COLUMNS>(static_cast<int>(head_dim_), (keys.size + PER - 1) / PER,
@@ -151,27 +162,27 @@ public:
 private:
     Scale scale(const float* log_counts = nullptr) const { return {problem_.scale * LOG2_E, log_counts, top_}; }
 
+    // What a lane must not see is none of the scores among which it looks for its largest.
+    void hide_later(int num_keys, int lanes, const SeeEarlier& earlier) {
+        for (int key = 0; key < num_keys; ++key) {
+            float* row = scores_ + key * lanes;
+            std::fill(row, row + std::min(lanes, earlier.first_lane(key)), scale().nothing_yet());
+        }
+    }
+
     // Weights relative to top_, in weights_; their sums go to more_.
     void weigh_in_registers(const Rows<Kind>& k, const KeySteps<Kind>& keys, int width) {
         const int lanes = width * LANES;
         std::fill(more_, more_ + lanes, 0.0f);
-        const auto weigh = weigh_of<Kind>(scale(keys.log_counts), weights_, more_, lanes);
+        const auto weigh = weigh_of<Kind>(scale(keys.log_counts), weights_, more_, lanes, SeeAll{});
         multiply<Arithmetic, Order::ROWS>(keys.size, head_dim_ / PER, width, k.features, queries_, lanes,
                                           Alongside<decltype(weigh)>(weigh));
     }
 
-    void weigh_in_memory(const KeySteps<Kind>& keys, int lanes) {
+    template <class Sight>
+    void weigh_in_memory(const KeySteps<Kind>& keys, int lanes, Sight see) {
         std::fill(more_, more_ + lanes, 0.0f);
-        const auto weigh = weigh_of<Kind>(scale(keys.log_counts), weights_, more_, lanes);
-        constexpr int TOGETHER = decltype(weigh)::ROWS;
-        for (int key = 0; key < keys.size; key += TOGETHER)
-            for (int lane = 0; lane < lanes; lane += LANES) {
-                Floats scores[TOGETHER];
-                for (int also = 0; also < TOGETHER; ++also)
-                    scores[also] =
-                        key + also < keys.size ? load<Floats>(scores_ + (key + also) * lanes + lane) : Floats{};
-                weigh(key, lane, scores);
-            }
+        for_each(scores_, keys.size, lanes, weigh_of<Kind>(scale(keys.log_counts), weights_, more_, lanes, see));
     }
 
     // The maximum that weights are relative to is that of the first few keys; it is looked for again only when weights

@@ -3,6 +3,7 @@
 #include "activation.h"
 #include "backward.h"
 #include "forward.h"
+#include "row_attention.h"
 
 void run_forward(const Problem& problem) {
     if (problem.element == FLOAT32) return forward<SingleFromFloat>(problem);
@@ -23,4 +24,9 @@ void run_backward(const Problem& problem) {
 void run_gelu(const Gelu& problem) {
     if (problem.element == FLOAT32) return gelu<float>(problem);
     gelu<uint16_t>(problem);
+}
+
+void run_row_attention(const RowAttention& problem) {
+    if (problem.element == FLOAT32) return attend_rows<float>(problem);
+    attend_rows<uint16_t>(problem);
 }

@@ -87,3 +87,5 @@ EXPORTED int bigbird_backward(const Problem* problem) {
 }
 
 EXPORTED int bigbird_gelu(const Gelu* problem) { return guarded(run_gelu, problem); }
+
+EXPORTED int bigbird_row_attention(const RowAttention* problem) { return guarded(run_row_attention, problem); }

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#define BIGBIRD_ABI 3
+#define BIGBIRD_ABI 5
 
 enum ElementType : int32_t { FLOAT32 = 0, BFLOAT16 = 1 };
 
@@ -18,6 +18,7 @@ struct Problem {
     int32_t element;
     int32_t num_threads;
     int64_t batch, heads, query_length, key_length, head_dim, block_size;
+    int64_t is_causal;  // 1: of the listed blocks a query sees only the keys at its own place and before
     // Compressed rows as in BlockPattern: row (list * query_blocks + query_block) holds
     // key_blocks[row_starts[row] : row_starts[row + 1]].
     int64_t num_lists;  // 1 when all heads share them, else heads
@@ -45,7 +46,19 @@ struct Gelu {
     void* out;
 };
 
+// Attention of single queries to keys that lie ready, all of which they see.
+struct RowAttention {
+    int32_t element;
+    int32_t num_threads;
+    int64_t batch, heads, queries, keys, head_dim;
+    float scale;
+    const float* bias;   // added to scores, [keys] for each head; null for none
+    int64_t bias_head;   // stride in elements, 0 when all heads share it
+    TensorView q, k, v, out;
+};
+
 // The kernels, compiled for one instruction set.
 void run_forward(const Problem& problem);
 void run_backward(const Problem& problem);
 void run_gelu(const Gelu& problem);
+void run_row_attention(const RowAttention& problem);

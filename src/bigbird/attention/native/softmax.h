@@ -40,6 +40,41 @@ inline void find_tops(const float* scores, int lanes, int num_keys, const Scale&
     }
 }
 
+// What becomes of a weight, if its lane's query may see the key: any may, or only that of an earlier or the same place.
+struct SeeAll {
+    BIGBIRD_INLINE Floats operator()(int, int64_t, Floats weight) const { return weight; }
+};
+
+struct SeeEarlier {
+    const int64_t* places;  // of each key
+    int64_t first_query;    // place of lane 0
+
+    // The first lane that sees the key.
+    BIGBIRD_INLINE int first_lane(int key) const {
+        return static_cast<int>(std::max<int64_t>(0, places[key] - first_query));
+    }
+
+    BIGBIRD_INLINE Floats operator()(int key, int64_t lane, Floats weight) const {
+        Ints lanes;
+        BIGBIRD_UNROLL
+        for (int n = 0; n < LANES; ++n) lanes[n] = n;
+        return lanes + static_cast<int>(lane) >= first_lane(key) ? weight : Floats{};
+    }
+};
+
+// Hands scores that lie in memory, [key][lane], to each(key, lane, scores), as Alongside does from registers.
+template <class Each>
+inline void for_each(const float* scores, int num_keys, int lanes, const Each& each) {
+    constexpr int TOGETHER = Each::ROWS;
+    for (int key = 0; key < num_keys; key += TOGETHER)
+        for (int lane = 0; lane < lanes; lane += LANES) {
+            Floats values[TOGETHER];
+            for (int also = 0; also < TOGETHER; ++also)
+                values[also] = key + also < num_keys ? load<Floats>(scores + (key + also) * lanes + lane) : Floats{};
+            each(key, lane, values);
+        }
+}
+
 #if defined(__AVX512BF16__)
 inline __m512i rounded(Floats even, Floats odd) {
     return reinterpret<__m512i>(_mm512_cvtne2ps_pbh(reinterpret<__m512>(odd), reinterpret<__m512>(even)));
@@ -56,59 +91,64 @@ inline __m512i paired(__m512i both) {
 
 // Scores of ROWS keys -> weights in [key][lane], as floats or as pairs of bfloat16, two keys together. sums[lane] grow
 // by the weights before they are rounded. Where a key is missing its log_count is -inf.
+template <class Sight>
 struct FloatWeigh {
     static constexpr int ROWS = 1;
     Scale scale;
     float *weights, *sums;
     int64_t stride;
+    Sight see;
 
     BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&score)[1]) const {
-        const Floats weight = exp2(scale.exponent(score[0], key, load<Floats>(scale.tops + lane)));
+        const Floats weight = see(key, lane, exp2(scale.exponent(score[0], key, load<Floats>(scale.tops + lane))));
         store(sums + lane, load<Floats>(sums + lane) + weight);
         store(weights + key * stride + lane, weight);
     }
 };
 
 #if defined(__AVX512BF16__)
+template <class Sight>
 struct PairWeigh {
     static constexpr int ROWS = 2;
     Scale scale;
     uint32_t* weights;
     float* sums;
     int64_t stride;
+    Sight see;
 
     BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&scores)[2]) const {
         const Floats top = load<Floats>(scale.tops + lane);
-        const Floats even = exp2<Exactness::BFLOAT16>(scale.exponent(scores[0], key, top));
-        const Floats odd = exp2<Exactness::BFLOAT16>(scale.exponent(scores[1], key + 1, top));
+        const Floats even = see(key, lane, exp2<Exactness::BFLOAT16>(scale.exponent(scores[0], key, top)));
+        const Floats odd = see(key + 1, lane, exp2<Exactness::BFLOAT16>(scale.exponent(scores[1], key + 1, top)));
         store(sums + lane, load<Floats>(sums + lane) + (even + odd));
         store(weights + static_cast<unsigned>(key) / 2 * stride + lane, paired(rounded(even, odd)));
     }
 };
 #endif
 
-template <class Kind>
-inline auto weigh_of(const Scale& scale, float* weights, float* sums, int64_t stride) {
-    return FloatWeigh{scale, weights, sums, stride};
-}
+template <class Kind, class Sight>
+inline auto weigh_of(const Scale& scale, float* weights, float* sums, int64_t stride, Sight see) {
 #if defined(__AVX512BF16__)
-template <>
-inline auto weigh_of<PairFromHalf>(const Scale& scale, float* weights, float* sums, int64_t stride) {
-    return PairWeigh{scale, reinterpret_cast<uint32_t*>(weights), sums, stride};
-}
+    if constexpr (HAS_PAIRS<Kind>)
+        return PairWeigh<Sight>{scale, reinterpret_cast<uint32_t*>(weights), sums, stride, see};
+    else
 #endif
+        return FloatWeigh<Sight>{scale, weights, sums, stride, see};
+}
 
 // Backward: scores -> weights 2^exponent * inverse_sum in [key][lane], as floats and for pairs also rounded.
+template <class Sight>
 struct FloatWeights {
     static constexpr int ROWS = 1;
     Scale scale;
     const float* inverse_sums;
     int64_t stride;
     float* weights;
+    Sight see;
 
     BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&score)[1]) const {
         const Floats weight = exp2(scale.exponent(score[0], key, load<Floats>(scale.tops + lane)));
-        store(weights + key * stride + lane, weight * load<Floats>(inverse_sums + lane));
+        store(weights + key * stride + lane, see(key, lane, weight * load<Floats>(inverse_sums + lane)));
     }
 };
 
@@ -131,6 +171,7 @@ inline void store_rows(uint16_t* rows, int64_t stride, __m512i both) {
     store(rows + stride, _mm512_extracti64x4_epi64(both, 1));
 }
 
+template <class Sight>
 struct PairWeights {
     static constexpr int ROWS = 2;
     Scale scale;
@@ -138,11 +179,13 @@ struct PairWeights {
     int64_t stride;
     float* weights;
     uint16_t* rounded_rows;
+    Sight see;
 
     BIGBIRD_INLINE void operator()(int key, int64_t lane, const Floats (&scores)[2]) const {
         const Floats top = load<Floats>(scale.tops + lane), inverse = load<Floats>(inverse_sums + lane);
-        const Floats even = exp2<Exactness::BFLOAT16>(scale.exponent(scores[0], key, top)) * inverse;
-        const Floats odd = exp2<Exactness::BFLOAT16>(scale.exponent(scores[1], key + 1, top)) * inverse;
+        const Floats even = see(key, lane, exp2<Exactness::BFLOAT16>(scale.exponent(scores[0], key, top)) * inverse);
+        const Floats odd =
+            see(key + 1, lane, exp2<Exactness::BFLOAT16>(scale.exponent(scores[1], key + 1, top)) * inverse);
         const int64_t place = key * stride + lane;
         store(weights + place, even);
         store(weights + place + stride, odd);
@@ -170,20 +213,21 @@ struct PairGradients {
 };
 #endif
 
-template <class Kind>
-inline auto weights_of(const Scale& scale, const float* inverse_sums, int64_t stride, float* weights, uint16_t*) {
-    return FloatWeights{scale, inverse_sums, stride, weights};
+template <class Kind, class Sight>
+inline auto weights_of(const Scale& scale, const float* inverse_sums, int64_t stride, float* weights,
+                       [[maybe_unused]] uint16_t* rounded_rows, Sight see) {
+#if defined(__AVX512BF16__)
+    if constexpr (HAS_PAIRS<Kind>)
+        return PairWeights<Sight>{scale, inverse_sums, stride, weights, rounded_rows, see};
+    else
+#endif
+        return FloatWeights<Sight>{scale, inverse_sums, stride, weights, see};
 }
 template <class Kind>
 inline auto gradients_of(const float* weights, const float* deltas, int64_t stride, float* gradients, uint16_t*) {
     return FloatGradients{weights, deltas, stride, gradients};
 }
 #if defined(__AVX512BF16__)
-template <>
-inline auto weights_of<PairFromHalf>(const Scale& scale, const float* inverse_sums, int64_t stride, float* weights,
-                                     uint16_t* rows) {
-    return PairWeights{scale, inverse_sums, stride, weights, rows};
-}
 template <>
 inline auto gradients_of<PairFromHalf>(const float* weights, const float* deltas, int64_t stride, float* gradients,
                                        uint16_t* rows) {

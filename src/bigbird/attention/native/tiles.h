@@ -65,16 +65,36 @@ struct Rows {
     }
 };
 
-// Up to MAX_KEYS keys that one row of blocks sees, masked ones left out; blocks smaller than that share a step.
+// Queries [first, first + size) of a document, size at most MAX_QUERIES, as lanes of `width` vectors.
+struct QueryStep {
+    int64_t first;
+    int size, width;
+
+    int lanes() const { return width * LANES; }
+};
+
+inline QueryStep query_step(const Problem& problem, int64_t query_block, int64_t number) {
+    const int64_t first = query_block * problem.block_size + number * MAX_QUERIES;
+    const int64_t end = std::min((query_block + 1) * problem.block_size, problem.query_length);
+    const int size = static_cast<int>(std::max<int64_t>(0, std::min<int64_t>(MAX_QUERIES, end - first)));
+    return {first, size, (size + LANES - 1) / LANES};
+}
+
+inline int64_t steps_per_block(const Problem& problem) { return (problem.block_size + MAX_QUERIES - 1) / MAX_QUERIES; }
+
+// Up to MAX_KEYS keys that some queries see, masked ones left out; blocks smaller than that share a step.
 // Which keys share a step depends on the row's own list and mask alone, so a document's results do not depend on its
-// neighbours.
+// neighbours. In a causal pattern keys behind the last query are left out too; the others lie in the same steps for a
+// query whatever comes after it.
 template <class Kind>
 class KeySteps {
 public:
     typedef typename Kind::Element Element;
 
-    KeySteps(const Problem& problem, int64_t batch, int64_t head, int64_t first_entry, int64_t last_entry)
-        : problem_(problem), batch_(batch), entry_(first_entry), last_(last_entry) {
+    KeySteps(const Problem& problem, int64_t batch, int64_t head, int64_t first_entry, int64_t last_entry,
+             const QueryStep& queries)
+        : problem_(problem), entry_(first_entry), last_(last_entry), end_(problem.key_length) {
+        if (problem.is_causal) end_ = std::min(end_, queries.first + queries.size);
         keys_ = row_of<const Element>(problem.k, batch, head, 0);
         values_ = row_of<const Element>(problem.v, batch, head, 0);
         mask_ = problem.key_mask ? problem.key_mask + batch * problem.key_length : nullptr;
@@ -84,7 +104,7 @@ public:
     const Element* k[MAX_KEYS];
     const Element* v[MAX_KEYS];
     float log_counts[MAX_KEYS + 1];  // base 2; -inf behind the last
-    int64_t places[MAX_KEYS];        // in the document
+    int64_t places[MAX_KEYS + 1];    // in the row of tokens
     int64_t entries[MAX_KEYS];       // of the pattern's list
 
     // The next step; false when there are no more keys.
@@ -92,7 +112,7 @@ public:
         size = 0;
         while (entry_ < last_ && size < MAX_KEYS) {
             const int64_t start = problem_.key_blocks[entry_] * problem_.block_size;
-            const int64_t end = std::min(start + problem_.block_size, problem_.key_length);
+            const int64_t end = std::max(start, std::min(start + problem_.block_size, end_));
             const float log_count = std::log2(static_cast<float>(problem_.key_counts[entry_]));
             int64_t place = start + within_;
             const int before = size;
@@ -112,34 +132,23 @@ public:
         const int64_t key_row = problem_.k.row, value_row = problem_.v.row;
         for (int key = 0; key < size; ++key) k[key] = keys_ + places[key] * key_row;
         for (int key = 0; key < size; ++key) v[key] = values_ + places[key] * value_row;
-        log_counts[size] = -INFINITY;
+        log_counts[size] = -INFINITY, places[size] = 0;
         return size > 0;
+    }
+
+    // Whether some of these queries must not see some of the step's keys.
+    bool has_later(const QueryStep& queries) const {
+        if (!problem_.is_causal) return false;
+        return std::any_of(places, places + size, [&](int64_t place) { return place > queries.first; });
     }
 
 private:
     const Problem& problem_;
-    int64_t batch_, entry_, last_, within_ = 0;
+    int64_t entry_, last_, end_, within_ = 0;
     const Element* keys_;
     const Element* values_;
     const uint8_t* mask_;
 };
-
-// Queries [first, first + size) of a document, size at most MAX_QUERIES, as lanes of `width` vectors.
-struct QueryStep {
-    int64_t first;
-    int size, width;
-
-    int lanes() const { return width * LANES; }
-};
-
-inline QueryStep query_step(const Problem& problem, int64_t query_block, int64_t number) {
-    const int64_t first = query_block * problem.block_size + number * MAX_QUERIES;
-    const int64_t end = std::min((query_block + 1) * problem.block_size, problem.query_length);
-    const int size = static_cast<int>(std::max<int64_t>(0, std::min<int64_t>(MAX_QUERIES, end - first)));
-    return {first, size, (size + LANES - 1) / LANES};
-}
-
-inline int64_t steps_per_block(const Problem& problem) { return (problem.block_size + MAX_QUERIES - 1) / MAX_QUERIES; }
 
 // out[feature operand][lane] of the step's rows of `view`; zeros in lanes without a query.
 template <class Kind>
