@@ -574,6 +574,7 @@ def test_the_options_are_frozen():
         "predict": ["--genome", "--out"],
         "scan": ["--annotation", "--genome", "--label", "--out", "--region", "--set", "--threshold"],
         "ask": ["--json", "--model", "--out", "--question", "--questions", "--threshold", "--top-k"],
+        "summarize": ["--json", "--length", "--model", "--out", "--query", "--support"],
         "variants": ["--genome", "--label", "--on-ref-mismatch", "--out", "--set", "--table"],
         "explain": [
             *("--at", "--attribution", "--deletions", "--genome", "--label", "--out", "--region", "--window"),
