@@ -184,7 +184,8 @@ def _pieces(pattern: BlockPattern, *, folds: int) -> Iterator[Step]:
         for start in range(0, len(step.rows), size):
             part = slice(start, start + size)
             log_counts = None if step.log_counts is None else step.log_counts[part]
-            yield step._replace(rows=step.rows[part], blocks=step.blocks[part], log_counts=log_counts)
+            # Not _replace, which torch.compile does not follow.
+            yield Step(step.rows[part], step.blocks[part], log_counts, step.is_first, step.num_earlier, step.num_later)
 
 
 def _attend(

@@ -52,8 +52,8 @@ struct RowAttention {
     int32_t num_threads;
     int64_t batch, heads, queries, keys, head_dim;
     float scale;
-    const float* bias;   // added to scores, [keys] for each head; null for none
-    int64_t bias_head;   // stride in elements, 0 when all heads share it
+    const float* bias;  // added to scores, [keys] for each head; null for none
+    int64_t bias_head;  // stride in elements, 0 when all heads share it
     TensorView q, k, v, out;
 };
 

@@ -112,8 +112,8 @@ void attend_rows(const RowAttention& problem, int64_t batch, int64_t head) {
     constexpr float LOG2_E = 1.4426950408889634f;
     for (int64_t r = 0; r < problem.queries; ++r)
         for (int64_t d = 0; d < problem.head_dim; d += LANES)
-            store_floats(&queries[r * width + d], load_part(q + r * problem.q.row + d, problem.head_dim - d) *
-                                                      (problem.scale * LOG2_E));
+            store_floats(&queries[r * width + d],
+                         load_part(q + r * problem.q.row + d, problem.head_dim - d) * (problem.scale * LOG2_E));
     const float* bias = problem.bias ? problem.bias + head * problem.bias_head : nullptr;
     for (int64_t j = 0; j < problem.keys; j += LANES) {
         const int64_t count = std::min<int64_t>(LANES, problem.keys - j);
@@ -139,9 +139,8 @@ void attend_rows(const RowAttention& problem, int64_t batch, int64_t head) {
 
 template <class Element>
 void attend_rows(const RowAttention& problem) {
-    parallel_for(problem.batch * problem.heads, 1, problem.num_threads, [&](int64_t item) {
-        attend_rows<Element>(problem, item / problem.heads, item % problem.heads);
-    });
+    parallel_for(problem.batch * problem.heads, 1, problem.num_threads,
+                 [&](int64_t item) { attend_rows<Element>(problem, item / problem.heads, item % problem.heads); });
 }
 
 }  // namespace
