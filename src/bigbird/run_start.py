@@ -40,8 +40,7 @@ from bigbird.training.step import seeded
 
 MAX_VOCAB_SIZE = 2**24  # masked language modelling holds ids in float32
 
-_PAGES_CHECKED = 200  # of whole encyclopedias each takes a tenth of a second
-_SUMMARIES_CHECKED = 1000  # documents, some hundredths of a second each
+_LONG_CHECKED = 200  # long documents: a whole encyclopedia's page takes a tenth of a second
 
 TokenizerKind = Literal["bpe", "single-base", "kmers", "corpus"]
 
@@ -134,9 +133,9 @@ def _check_records(source: RecordSource, task: AnyTask, tokenizer: Tokenizer) ->
     if isinstance(source, DrawnQuestions) and isinstance(task, ChoiceQA):
         task.check(source.questions, tokenizer)
     if isinstance(source, DrawnQuestions) and isinstance(task, LongShortQA):
-        task.check(source.questions[:_PAGES_CHECKED], tokenizer)
+        task.check(source.questions[:_LONG_CHECKED], tokenizer)
     if isinstance(source, SummarySource) and isinstance(task, Summarization):
-        task.check(islice(source.documents, _SUMMARIES_CHECKED), tokenizer)
+        task.check(islice(source.documents, _LONG_CHECKED), tokenizer)
     if not isinstance(source, FixedRecords) or isinstance(task, QuestionTask | Summarization):
         return
     kinds: dict[object, Record] = {}

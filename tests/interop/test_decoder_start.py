@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import reader_models as readers
+from bigbird.interop.decoder_start import decoder_from_encoder
 from bigbird.interop.starting import read_start
 from bigbird.model.decoder_config import DecoderConfig
 from bigbird.tasks import Summarization
@@ -57,8 +58,6 @@ def test_a_longer_table_begins_with_the_rows_that_there_are(begun):
         generation=replace(TASK.generation, max_new_tokens=len(start) + 8, start_token=0, end_token=1),
         decoder=DecoderConfig(max_length=len(start) + 8),
     ).build_model(model.encoder.config)
-    from bigbird.interop.decoder_start import decoder_from_encoder
-
     drawn = longer.decoder.positions.weight.detach().clone()
     found = decoder_from_encoder(before | model.state_dict(), longer)["decoder.positions.weight"]
     types = model.encoder.embeddings.token_types.weight[0]

@@ -7,6 +7,7 @@ import torch
 
 import sentencepiece_models as made
 from bigbird.data.summaries import SummarizedDocument
+from bigbird.errors import CheckpointError, ConfigError
 from bigbird.summarizing.lengths import search_for
 from bigbird.summarizing.summarizer import Summarizer
 from bigbird.tasks.summary_tokens import text_of
@@ -55,3 +56,30 @@ def test_it_writes_what_transformers_writes(folder, support):
     assert (search.min_new_tokens, search.max_new_tokens) == (16, 32)
     assert (summary.num_read, summary.num_left_out, summary.is_cut) == (len(example.token_ids), 0, len(ids) == 32)
     assert all(0 <= source.start < source.end <= len(TEXT) for one in summary.sentences for source in one.sources)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_beams": 2.5}, "how it writes is not to be understood"),
+        ({"max_new_tokens": "many"}, "how it writes is not to be understood"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
+        ({"eos_token_id": [1, 2]}, "end_token"),
+        ({"decoder_start_token_id": 9999}, "generation.start_token must be one of the model's"),
+    ],
+)
+def test_a_way_to_write_that_cannot_be_is_told(folder, settings, message):
+    path, _ = folder
+    (path / "generation_config.json").write_text(json.dumps(SEARCH | settings))
+    with pytest.raises((CheckpointError, ConfigError), match=message):
+        Summarizer.load(path, device="cpu")
+
+
+def test_of_several_settings_those_that_are_served_count_and_the_others_are_told(folder, caplog):
+    path, _ = folder
+    told = SEARCH | {"eos_token_id": [1], "min_new_tokens": 3, "repetition_penalty": 1.2, "do_sample": False}
+    (path / "generation_config.json").write_text(json.dumps(told))
+    search = Summarizer.load(path, device="cpu")._source.task.generation
+    assert (search.end_token, search.min_new_tokens, search.max_new_tokens, search.forced_end) == (1, 3, 32, True)
+    assert "repetition_penalty of its search are not served; it writes without them" in caplog.text
+    assert "do_sample" not in caplog.text

@@ -8,17 +8,20 @@ import torch
 import torch.nn.functional as F
 
 import reader_models as readers
+import sentencepiece_models as made
 from bigbird.attention import PatternSpec
 from bigbird.checkpoint import LoadedModel, load_model, save_model
+from bigbird.config import overridden
 from bigbird.data.questions import Question
 from bigbird.data.summaries import SummarizedDocument
 from bigbird.errors import ConfigError, DataError
 from bigbird.model.decoder_config import DecoderConfig
 from bigbird.model.generation_config import Sampling
 from bigbird.predictor import Predictor
+from bigbird.recipes import recipe
 from bigbird.tasks import Summarization
 from bigbird.tasks.summary_tokens import source_tokens, text_of, text_tokens
-from bigbird.tokenizers import DnaTokenizer
+from bigbird.tokenizers import DnaTokenizer, TextTokenizer
 from bigbird.training.context import check_task
 
 EVERY_FAMILY = pytest.mark.parametrize("family", readers.FAMILIES)
@@ -210,3 +213,26 @@ def test_mistakes_are_told(vocabularies):
         replace(SMALL, decoder=other).settled(tokenizer, encoder, task)
     with pytest.raises(ConfigError, match="a summary is written from all of a document"):
         check_task(task, 2)
+
+
+def test_the_papers_runs_are_those_of_its_table(vocabularies):
+    coupled, large = (recipe(f"summarization.{name}") for name in ("roberta_base", "pegasus_large"))
+    for run in (coupled, large):  # Zaheer et al. 2020, table 17
+        assert run.task.max_length == 3072
+        assert (run.training.batch_size, run.training.warmup_steps) == (128, 10_000)
+        search = run.task.generation
+        assert (search.num_beams, search.length_penalty, search.max_new_tokens) == (5, 0.8, 256)
+    assert (coupled.training.optimizer, large.training.optimizer) == ("adamw", "adafactor")
+    decoder = coupled.task.settled(vocabularies["bert"], coupled.start.encoder).decoder
+    assert (decoder.num_layers, decoder.num_heads, decoder.inner_size, decoder.is_coupled) == (12, 12, 3072, True)
+    small = overridden(recipe("summarization.small"), ["task.decoder.is_coupled=true", "task.decoder.max_length=300"])
+    assert small.task.decoder == DecoderConfig(is_coupled=True, max_length=300)
+
+
+def test_query_and_document_of_a_family_without_separators_do_not_run_into_each_other():
+    tokenizer = TextTokenizer(made.pegasus(published_by_bigbird=False), family="pegasus")
+    one, other = (
+        source_tokens(document(text, query=query), tokenizer, most=48).ids.tolist()
+        for query, text in (("the cat", "is on it"), ("the", "cat is on it"))
+    )
+    assert one != other

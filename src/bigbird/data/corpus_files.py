@@ -43,7 +43,7 @@ class CorpusFile(NamedTuple):
     format: Format
 
 
-def find_files(sources: Sequence[Path], *, leave_out: Path) -> list[CorpusFile]:
+def find_files(sources: Sequence[Path], *, leave_out: Path | None = None) -> list[CorpusFile]:
     """The files that `sources` (files and folders) stand for: in the order given, those of a folder by name.
 
     In folders, what is hidden and the corpus' own folder `leave_out` are passed over, and links, other corpora and
@@ -51,14 +51,14 @@ def find_files(sources: Sequence[Path], *, leave_out: Path) -> list[CorpusFile]:
     """
     if not sources:
         raise InputError("name at least one file or folder to read")
-    found = [file for source in sources for file in _files_of(source, leave_out.resolve())]
+    found = [file for source in sources for file in _files_of(source, leave_out and leave_out.resolve())]
     for name, count in Counter(file.path.resolve() for file in found).items():
         if count > 1:
             raise InputError(f"{name} is among the sources {count} times; name each file once")
     return found
 
 
-def _files_of(source: Path, leave_out: Path) -> Iterator[CorpusFile]:
+def _files_of(source: Path, leave_out: Path | None) -> Iterator[CorpusFile]:
     if source.is_file():
         kind = _format_of(source)
         if kind is None:
@@ -78,7 +78,7 @@ def _files_of(source: Path, leave_out: Path) -> Iterator[CorpusFile]:
     yield from files
 
 
-def _in_folder(folder: Path, top: Path, leave_out: Path) -> Iterator[CorpusFile]:
+def _in_folder(folder: Path, top: Path, leave_out: Path | None) -> Iterator[CorpusFile]:
     links, strangers = [], []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         path = Path(entry.path)

@@ -20,7 +20,6 @@ from bigbird.errors import ConfigError, DataError
 _CUT, _HELD_OUT = 0, 1  # keys of what is drawn
 _MOST_SCORED = 200
 _PAPER_GAPS = GapSentences(max_letters=1000)
-_NO_FOLDER = Path("/nonexistent/corpus")  # nothing is written among the texts
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class GapData:
 
     def _documents(self) -> Iterator[Document]:
         reading = Reading(text_field=self.text_field)
-        for file in find_files([Path(source) for source in self.sources], leave_out=_NO_FOLDER):
+        for file in find_files([Path(source) for source in self.sources]):
             if file.format == "fasta":
                 raise DataError(f"{file.path} holds DNA, which has no sentences; give texts")
             yield from (one for one in read_documents(file, reading) if len(sentence_spans(one.text)) > 1)

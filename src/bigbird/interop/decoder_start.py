@@ -11,7 +11,6 @@ The attention to the document has nothing to begin from. A coupled decoder has n
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import torch
@@ -21,10 +20,10 @@ from bigbird.model.seq2seq import Seq2Seq
 
 _POSITIONS, _TOKEN_TYPES = "decoder.positions.weight", "encoder.embeddings.token_types.weight"
 _PLACES = {
-    r"decoder\.blocks\.": "encoder.layers.",
-    r"decoder\.embedding_norm\.": "encoder.embeddings.norm.",
-    r"decoder\.positions\.": "encoder.embeddings.positions.",
-    r"decoder\.final_norm\.": "encoder.final_norm.",
+    "decoder.blocks.": "encoder.layers.",
+    "decoder.embedding_norm.": "encoder.embeddings.norm.",
+    "decoder.positions.": "encoder.embeddings.positions.",
+    "decoder.final_norm.": "encoder.final_norm.",
 }
 
 
@@ -50,6 +49,6 @@ def _positions(source: Tensor, types: Tensor | None, drawn: Tensor) -> Tensor:
 
 def _source(name: str) -> str:
     for place, source in _PLACES.items():
-        if re.match(place, name):
-            return re.sub(place, source, name, count=1)
+        if name.startswith(place):
+            return source + name.removeprefix(place)
     return ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,13 +96,14 @@ def _search(place: Path, settings: Mapping[str, Any], longest: int) -> Generatio
     values = {
         "start_token": told.get("decoder_start_token_id", _START[settings["model_type"]]),
         "end_token": ends[0] if len(ends) == 1 else end,
-        "max_new_tokens": min(_beside_start(told, "max_new_tokens", "max_length", _MOST_WRITTEN), longest),
+        "max_new_tokens": _beside_start(told, "max_new_tokens", "max_length", _MOST_WRITTEN),
         "min_new_tokens": _beside_start(told, "min_new_tokens", "min_length", 0),
         "forced_end": told.get("forced_eos_token_id") in (end, *ends),
         **{name: told[name] for name in _SAME if name in told},
     }
     try:
-        return configs.from_json(GenerationConfig, values, source=str(place))
+        search = configs.from_json(GenerationConfig, values, source=str(place))
+        return replace(search, max_new_tokens=min(search.max_new_tokens, longest))
     except ConfigError as error:
         raise CheckpointError(f"{place}: how it writes is not to be understood: {error}") from None
 

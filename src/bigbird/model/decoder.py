@@ -74,9 +74,10 @@ class Decoder(nn.Module):
         other = Visibility(layout.key_mask(device), None, backend)
         x = self.embed(target_ids, positions)
         for index, (block, cross) in enumerate(self.layers):
-            where = {"max_length": config.max_length, "num_heads": config.num_heads, "layer": index}
-            causal = self_pattern(target_layout, config.self_attention, **where, device=device)
-            seen = cross_pattern((layout, target_layout), config.cross_attention, **where, device=device)
+            where = {"max_length": config.max_length, "num_heads": config.num_heads, "device": device}
+            own_layer, other_layer = (index if spec else 0 for spec in (config.self_attention, config.cross_attention))
+            causal = self_pattern(target_layout, config.self_attention, **where, layer=own_layer)
+            seen = cross_pattern((layout, target_layout), config.cross_attention, **where, layer=other_layer)
             x = block.attended(x, partial(block.attention, pattern=causal, visibility=own))
             x = block.fed(cross(x, encoded, seen, other))
         return self.finished(x)

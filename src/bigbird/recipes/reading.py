@@ -1,4 +1,4 @@
-"""What runs that learn to answer questions share; the recipes themselves are in files of their own."""
+"""What runs that learn to answer questions or to sum up share; the recipes themselves are in files of their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bigbird.model.encoder import EncoderConfig
 from bigbird.model.sizes import dimensions
 from bigbird.run import RunConfig
 from bigbird.run_start import Scratch
-from bigbird.tasks import QuestionTask
+from bigbird.tasks import QuestionTask, Summarization
 from bigbird.training.settings import TrainingConfig
 
 # The paper's base size; begin from BigBird's or RoBERTa's weights instead, start=FOLDER.
@@ -19,7 +19,7 @@ BASE = Scratch(
 )
 
 
-def small_run(recipe: str, task: QuestionTask, data: DataConfig, *, watch: str) -> RunConfig:
+def small_run(recipe: str, task: QuestionTask | Summarization, data: DataConfig, *, watch: str) -> RunConfig:
     """In a size that a CPU trains: begin from a small model of text, start=FOLDER. `watch`: the figure to keep by."""
     return RunConfig(
         recipe=recipe,

@@ -9,8 +9,7 @@ from bigbird.data.gap_data import GapData
 from bigbird.data.summary_data import SummaryData
 from bigbird.model.decoder_config import DecoderConfig
 from bigbird.model.encoder import EncoderConfig
-from bigbird.model.sizes import dimensions
-from bigbird.recipes.reading import BASE
+from bigbird.recipes.reading import BASE, small_run
 from bigbird.run import RunConfig
 from bigbird.run_start import Scratch
 from bigbird.tasks import Summarization
@@ -41,26 +40,9 @@ def small() -> RunConfig:
 
     The decoder begins as the encoder does (BERT2BERT: Rothe et al. 2020); three beams, no three words twice.
     """
-    usual = Summarization()
-    return RunConfig(
-        recipe="summarization.small",
-        start=Scratch(encoder=EncoderConfig(vocab_size=4096, **dimensions("mini"), pattern=PatternSpec(block_size=64))),
-        task=replace(
-            usual, generation=replace(usual.generation, num_beams=3, min_new_tokens=16, no_repeat_ngram_size=3)
-        ),
-        data=SummaryData(),
-        training=TrainingConfig(
-            num_steps=2000,
-            batch_size=8,
-            micro_batch_size=1,
-            learning_rate=1e-4,
-            warmup_steps=200,
-            weight_decay=0.01,
-            precision="bfloat16",
-            evaluate_every=500,
-            save_every=125,
-        ),
-    )
+    search = replace(PAPER_SEARCH, num_beams=3, min_new_tokens=16, no_repeat_ngram_size=3)
+    run = small_run("summarization.small", Summarization(generation=search), SummaryData(), watch="loss")
+    return replace(run, training=replace(run.training, learning_rate=1e-4, evaluate_every=500))
 
 
 def gap_sentences() -> RunConfig:
@@ -89,7 +71,7 @@ def roberta_base() -> RunConfig:
         start=BASE,
         task=Summarization(
             max_length=3072,
-            decoder=DecoderConfig(num_layers=12, num_heads=12, inner_size=3072, is_coupled=True),
+            decoder=DecoderConfig(is_coupled=True),
         ),
         training=_paper_training(learning_rate=1e-5, optimizer="adamw"),
     )

@@ -7,6 +7,7 @@ the others   "It ends. \n They pay."   it ends . they pay .          lines are n
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 
 from bigbird.data.summaries import SummarizedDocument
 from bigbird.errors import ConfigError, DataError
+from bigbird.tasks.summary_scores import PEGASUS_NEWLINE
 from bigbird.tokenizers import Encoding, TextTokenizer, Tokenizer
 
-_END_OF_LINE = "<n>"  # a symbol of Pegasus' vocabulary: google-research/bigbird, substitute_newline
 _WITH_TYPES = ("bert", "bigbird", "bigbird-repaired")
 
 
@@ -136,6 +137,7 @@ def _lines(ids: Sequence[int], mark: int | None) -> Iterator[list[int]]:
             yield list(line)
 
 
+@lru_cache(maxsize=4)  # asked for every line; the vocabulary has 96,103 pieces
 def _end_of_line(tokenizer: TextTokenizer) -> int | None:
     pieces = tokenizer.pieces
-    return pieces.index(_END_OF_LINE) if tokenizer.family.name == "pegasus" and _END_OF_LINE in pieces else None
+    return pieces.index(PEGASUS_NEWLINE) if tokenizer.family.name == "pegasus" and PEGASUS_NEWLINE in pieces else None
